@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ClickhouseSqlConfig(AppConfig):
+    name = "clickhouse_sql"

@@ -1,0 +1,23 @@
+"""ClickHouse: events, the copies of the source tables, and the aggregates that ranking reads."""
+
+from urllib.parse import parse_qs, unquote
+
+from nova.settings import env
+
+_HINT = "clickhouse://USER:PASSWORD@HOST:9000/nova_feed?http_port=8123 (clickhouses:// for TLS)"
+_url = env.url("CLICKHOUSE_URL", schemes=("clickhouse", "clickhouses"), hint=_HINT)
+_query = parse_qs(_url.query)
+_secure = _url.scheme == "clickhouses"
+
+CLICKHOUSE = {
+    "host": _url.hostname or "",
+    "port": _url.port or (9440 if _secure else 9000),
+    "http_port": int(_query.get("http_port", ["8443" if _secure else "8123"])[0]),
+    "database": _url.path.strip("/") or "nova_feed",
+    "user": unquote(_url.username or "default"),
+    "password": unquote(_url.password or ""),
+    "secure": _secure,
+}
+# What a reader of a feed may wait for ClickHouse before the breaker counts a failure.
+CLICKHOUSE_DEADLINE = env.number("CLICKHOUSE_DEADLINE_SECONDS", 1.0, low=0.05, high=60)
+CLICKHOUSE_POOL = env.whole("CLICKHOUSE_POOL", 12, low=1, high=200)

@@ -1,0 +1,42 @@
+"""PostgreSQL: the truth about the community, the consumers' ledger and the dead letters."""
+
+from urllib.parse import parse_qsl, unquote
+
+from nova.settings import env
+
+_HINT = "postgres://USER:PASSWORD@HOST:5432/NAME (USER needs REPLICATION for change data capture)"
+_url = env.url("DATABASE_URL", schemes=("postgres", "postgresql"), hint=_HINT)
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": _url.hostname or "",
+        "PORT": str(_url.port or 5432),
+        "NAME": unquote(_url.path.lstrip("/")),
+        "USER": unquote(_url.username or ""),
+        "PASSWORD": unquote(_url.password or ""),
+        # A pool and CONN_MAX_AGE exclude each other.
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {
+            "pool": {
+                "min_size": 0,
+                "max_size": env.whole("DATABASE_POOL", 8, low=1, high=200),
+                "timeout": 3,
+            },
+            "connect_timeout": 3,
+            "options": f"-c statement_timeout={env.whole('DATABASE_STATEMENT_MS', 30_000, low=100, high=600_000)}",
+            "application_name": "nova",
+            **dict(parse_qsl(_url.query)),
+        },
+    }
+}
+if _url.hostname and not DATABASES["default"]["NAME"]:
+    env.problem("DATABASE_URL", f"names no database. Set it to {_HINT}")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "community.User"
+
+# How Debezium reaches the same database, when that differs (another host name inside a cluster, a role of its own).
+CDC_DATABASE_URL = env.text("CDC_DATABASE_URL", env.text("DATABASE_URL", ""))
+CDC_SLOT = env.text("CDC_SLOT", "nova_cdc")
+CDC_PUBLICATION = "nova_cdc"
+CDC_CONNECTOR = env.text("CDC_CONNECTOR", "nova-community")

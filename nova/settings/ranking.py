@@ -1,0 +1,32 @@
+"""The numbers of the ranking. Changing a weight changes `RANKING_VERSION`, so that a score stays explainable."""
+
+import hashlib
+
+from nova.settings import env
+
+RANKING_WEIGHTS = {
+    "freshness": env.number("WEIGHT_FRESHNESS", 0.30, low=0, high=1),
+    "engagement": env.number("WEIGHT_ENGAGEMENT", 0.40, low=0, high=1),
+    "affinity": env.number("WEIGHT_AFFINITY", 0.30, low=0, high=1),
+}
+if abs(sum(RANKING_WEIGHTS.values()) - 1) > 1e-6:
+    env.problem("WEIGHT_FRESHNESS, WEIGHT_ENGAGEMENT, WEIGHT_AFFINITY", "do not add up to 1. Set them so that they do")
+FRESHNESS_DECAY = env.number("FRESHNESS_DECAY", 0.1, low=0.0001, high=10)
+RANKING_VERSION = hashlib.sha256(repr((sorted(RANKING_WEIGHTS.items()), FRESHNESS_DECAY)).encode()).hexdigest()[:8]
+
+FOLLOWEE_HOURS = env.whole("FOLLOWEE_HOURS", 72, low=1, high=2160)
+AFFINITY_DAYS = env.whole("AFFINITY_DAYS", 90, low=1, high=90)
+AFFINITY_AUTHORS = env.whole("AFFINITY_AUTHORS", 50, low=1, high=1000)
+AFFINITY_POST_HOURS = env.whole("AFFINITY_POST_HOURS", 168, low=1, high=2160)
+SEEN_DAYS = env.whole("SEEN_DAYS", 7, low=1, high=30)
+CANDIDATES_PER_SOURCE = env.whole("CANDIDATES_PER_SOURCE", 500, low=10, high=10_000)
+SNAPSHOT_POSTS = env.whole("SNAPSHOT_POSTS", 500, low=10, high=5000)
+SNAPSHOT_SOFT_SECONDS = env.whole("SNAPSHOT_SOFT_SECONDS", 60, low=1, high=86_400)
+SNAPSHOT_HARD_SECONDS = env.whole("SNAPSHOT_HARD_SECONDS", 900, low=2, high=604_800)
+LAST_GOOD_SECONDS = env.whole("LAST_GOOD_SECONDS", 86_400, low=60, high=2_592_000)
+FANOUT_BOUND = env.whole("FANOUT_BOUND", 5000, low=0, high=10_000_000)
+TRENDING_FLOOR_USERS = env.whole("TRENDING_FLOOR_USERS", 3, low=1, high=100_000)
+
+BREAKER_FAILURES = env.whole("BREAKER_FAILURES", 5, low=1, high=1000)
+BREAKER_WINDOW_SECONDS = env.whole("BREAKER_WINDOW_SECONDS", 10, low=1, high=3600)
+BREAKER_OPEN_SECONDS = env.whole("BREAKER_OPEN_SECONDS", 10, low=1, high=3600)
