@@ -1,0 +1,22 @@
+from django.core.management.base import BaseCommand, CommandError
+
+from clickhouse_sql.verify import differences
+from nova.errors import NovaError
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare every table, column, engine, key, TTL, index, setting and view in ClickHouse with what the .sql files "
+        "declare. Exits with 1 when something differs."
+    )
+
+    def handle(self, **options: object) -> None:
+        try:
+            found = differences()
+        except NovaError as error:
+            raise CommandError(f"ClickHouse could not be asked: {error}") from error
+        for difference in found:
+            self.stderr.write(str(difference))
+        if found:
+            raise CommandError(f"{len(found)} differences from the declared schema", returncode=1)
+        self.stdout.write(self.style.SUCCESS("ClickHouse is as declared"))
