@@ -4,7 +4,6 @@ Every failure leaves here as a `nova.errors` class, so that callers decide by cl
 """
 
 import queue
-import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -198,8 +197,8 @@ def insert_bytes(
 ) -> None:
     """Insert `data` (rows of `columns` in ClickHouse's format `fmt`) as one block, once per `token`.
 
-    Sent again with the same token and the same data, nothing is added twice, in the table or in any of its views; what a
-    broken try left out is filled. Raises a `nova.errors` class: after `Ambiguous`, send the same again.
+    Sent again with the same token and the same data, nothing is added twice, in the table or in any of its views; what
+    a broken try left out is filled. Raises a `nova.errors` class: after `Ambiguous`, send the same again.
     """
     where = settings.CLICKHOUSE
     names = ", ".join(f"`{name}`" for name in columns)
@@ -220,7 +219,7 @@ def insert_bytes(
             headers=headers,
             timeout=urllib3.Timeout(connect=min(timeout, 3), read=timeout),
         )
-    except (urllib3.exceptions.HTTPError, socket.timeout, OSError) as error:
+    except (TimeoutError, urllib3.exceptions.HTTPError, OSError) as error:
         raise Ambiguous(f"ClickHouse did not answer the insert: {error}") from error
     if answer.status != 200 or "X-ClickHouse-Exception-Code" in answer.headers:
         code = answer.headers.get("X-ClickHouse-Exception-Code", "")

@@ -17,9 +17,7 @@ _shared = [
     structlog.processors.format_exc_info,
     structlog.processors.UnicodeDecoder(),
 ]
-_renderer = (
-    structlog.processors.JSONRenderer() if LOG_FORMAT == "json" else structlog.dev.ConsoleRenderer(colors=False)
-)
+_renderer = structlog.processors.JSONRenderer() if LOG_FORMAT == "json" else structlog.dev.ConsoleRenderer(colors=False)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
