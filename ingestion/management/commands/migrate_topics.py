@@ -1,0 +1,30 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from ingestion import topics_admin
+from nova.errors import NovaError
+
+
+class Command(BaseCommand):
+    help = (
+        "Make the Kafka topics that are missing and say where the present ones differ from the settings. "
+        "Safe to run again. With --check nothing is made, and a difference exits with 1."
+    )
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--check", action="store_true", help="only compare")
+
+    def handle(self, **options: Any) -> None:
+        try:
+            made = [] if options["check"] else topics_admin.create()
+            different = topics_admin.differences()
+        except NovaError as error:
+            raise CommandError(f"the topics could not be made: {error}") from error
+        for name in made:
+            self.stdout.write(f"  {name}")
+        for line in different:
+            self.stderr.write(self.style.WARNING(line))
+        if different and options["check"]:
+            raise CommandError(f"{len(different)} differences from the wanted topics", returncode=1)
+        self.stdout.write(self.style.SUCCESS(f"{len(topics_admin.wanted())} topics, {len(made)} of them new"))

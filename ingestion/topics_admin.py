@@ -1,0 +1,110 @@
+"""The topics: made once with the partitions, retention and replication that the settings ask for."""
+
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from django.conf import settings
+
+from nova import kafka, topics
+from nova.errors import Permanent, Transient
+
+HEARTBEAT = f"__debezium-heartbeat.{topics.CDC_PREFIX}"
+_HOUR_MS = 3_600_000
+# Dead letters wait for a person; the copy in the topic is for tools, the row in PostgreSQL is the one that counts.
+_DEAD_LETTER_HOURS = 24 * 30
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it should be. retention: hours."""
+
+    name: str
+    partitions: int
+    retention: int
+
+    @property
+    def config(self) -> dict[str, str]:
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention * _HOUR_MS)}
+
+
+def wanted() -> list[Topic]:
+    """Every topic of Nova, those that only Debezium writes and nobody reads (its heartbeats) included."""
+    wide, hours = settings.KAFKA_PARTITIONS, settings.KAFKA_RETENTION_HOURS
+    return [
+        *(Topic(name, wide, hours) for name in (topics.EVENTS, *topics.CDC)),
+        *(Topic(name, 1, max(hours, _DEAD_LETTER_HOURS)) for name in (topics.DLQ_EVENTS, topics.DLQ_CDC)),
+        Topic(HEARTBEAT, 1, 1),
+        Topic(topics.of_table("cdc_heartbeat"), 1, 1),
+    ]
+
+
+def create() -> list[str]:
+    """Make the topics that are missing; their names. Raises `Transient` without a broker, `Permanent` when refused."""
+    present = _present()
+    missing = [topic for topic in wanted() if topic.name not in present]
+    new = [NewTopic(topic.name, topic.partitions, settings.KAFKA_REPLICATION, config=topic.config) for topic in missing]
+    if not new:
+        return []
+    made = []
+    for name, future in _admin().create_topics(new, request_timeout=30).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was quicker
+                raise Permanent(f"Kafka refused to create the topic {name}: {error.args[0].str()}") from error
+        else:
+            made.append(name)
+    return sorted(made)
+
+
+def differences() -> list[str]:
+    """In what the present topics differ from the settings, one readable line each; missing ones included.
+
+    Nothing is changed here: more partitions would move keys to other partitions while their older changes still wait
+    in the first ones, and a shorter retention would throw away what a consumer has not read yet.
+    """
+    present = _present()
+    found = []
+    for topic in wanted():
+        if topic.name not in present:
+            found.append(f"{topic.name}: is missing; run manage.py migrate_topics")
+            continue
+        partitions = present[topic.name]
+        if partitions != topic.partitions:
+            found.append(
+                f"{topic.name}: has {partitions} partitions, wanted {topic.partitions}; not changed, as keys would "
+                "move between partitions: stop the writers, let the consumers finish, then use kafka-topics --alter"
+            )
+    found += _config_differences([topic for topic in wanted() if topic.name in present])
+    return found
+
+
+def _config_differences(present: list[Topic]) -> list[str]:
+    resources = {ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in present}
+    if not resources:
+        return []
+    found = []
+    for resource, future in _admin().describe_configs(list(resources), request_timeout=30).items():
+        live = future.result()
+        topic = resources[resource]
+        found += [
+            f"{topic.name}: {key} is {live[key].value}, wanted {value}; change it with kafka-configs --alter"
+            for key, value in topic.config.items()
+            if live[key].value != value
+        ]
+    return sorted(found)
+
+
+def _present() -> dict[str, int]:
+    """The cluster's topics and how many partitions each has."""
+    try:
+        listed = _admin().list_topics(timeout=10)
+    except KafkaException as error:
+        servers = settings.KAFKA["bootstrap.servers"]
+        raise Transient(f"Kafka at {servers} does not answer: {error.args[0].str()}") from error
+    return {name: len(topic.partitions) for name, topic in listed.topics.items() if topic.error is None}
+
+
+def _admin() -> AdminClient:
+    return kafka.admin()
