@@ -1,0 +1,132 @@
+"""Make `.venv` and install what is locked. Standard library only: it runs on the system's Python, before all else.
+
+    python3 -m embedded.bootstrap [embedded|dev]
+
+Exit codes: 0 ready, 1 something is missing (the message says what to do). Written so that Pythons too old for
+Nova can still read it and say so.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+OLDEST = (3, 11)
+NEWER = ("python3.13", "python3.12", "python3.11", "python3.14")
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+DISK_GB = 4.0
+MEMORY_GB = 2.5
+RETRIES = "5"
+
+
+def say(text):  # type: (str) -> None
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def stop(message, advice):  # type: (str, str) -> None
+    """Say what is wrong and what to do, and end."""
+    sys.stdout.flush()
+    sys.stderr.write("{}\n{}\n".format(message, advice))
+    sys.exit(1)
+
+
+def use_new_enough_python():  # type: () -> None
+    """Go on with a newer Python of this machine when this one is too old."""
+    if sys.version_info >= OLDEST:
+        return
+    for name in NEWER:
+        path = shutil.which(name)
+        if path:
+            os.execv(path, [path, "-m", "embedded.bootstrap", *sys.argv[1:]])
+    stop(
+        "Python {}.{} or newer is needed; this is {}.{}".format(*OLDEST, *sys.version_info[:2]),
+        "Install one with the system's package manager, then: make PYTHON=/path/to/python3.11 demo",
+    )
+
+
+def check_venv_module():  # type: () -> None
+    """Debian ships Python without the part that makes virtual environments."""
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        version = "{}.{}".format(*sys.version_info[:2])
+        stop(
+            "this Python cannot make virtual environments: its modules venv and ensurepip are missing",
+            "Install them (Debian, Ubuntu: apt install python{}-venv), then try again.".format(version),
+        )
+
+
+def digest(lock):  # type: (Path) -> str
+    """What the stamp holds: the lock file, and the Python that it was installed for."""
+    return hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+
+
+def is_done(lock):  # type: (Path) -> bool
+    """Whether exactly this lock file, or dev.txt, which holds all of embedded.txt, has been installed."""
+    for candidate in (lock, ROOT / "requirements" / "dev.txt"):
+        stamp = VENV / (candidate.stem + ".installed")
+        if (VENV / "bin" / "python").exists() and stamp.exists() and stamp.read_text() == digest(candidate):
+            return True
+    return False
+
+
+def make_venv():  # type: () -> None
+    """Create `.venv`, anew when it was made by another Python or broke off half-way."""
+    python = VENV / "bin" / "python"
+    works = python.exists() and subprocess.call([str(python), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+    version = "import sys; sys.exit(sys.version_info[:2] != {})".format(tuple(sys.version_info[:2]))
+    if works and subprocess.call([str(python), "-c", version]) == 0:
+        return
+    say("creating {}".format(VENV))
+    if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
+        stop("the virtual environment could not be made", "The lines above say why.")
+
+
+def install(lock):  # type: (Path) -> None
+    """Install the lock file with its hashes; pip keeps what it has downloaded, so a second try goes on from there."""
+    wanted = sum("==" in line for line in lock.read_text().splitlines())
+    say("installing {} packages from {} (about 700 MB; some minutes)".format(wanted, lock.relative_to(ROOT)))
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--retries", RETRIES]
+    command += ["--disable-pip-version-check", "--no-input", "-r", str(lock)]
+    if subprocess.call(command) != 0:
+        stop(
+            "not every package could be installed; the lines above name the one that failed",
+            "Check the network (HTTPS_PROXY and pip's own settings are honoured), then run the same command again:"
+            " what has been downloaded is kept.",
+        )
+
+
+def main(arguments):  # type: (list) -> int
+    """Bring `.venv` up to the lock file that the argument names (embedded by default)."""
+    use_new_enough_python()
+    name = arguments[0] if arguments else "embedded"
+    lock = ROOT / "requirements" / (name + ".txt")
+    if not lock.exists():
+        stop("there is no {}".format(lock), "Known: embedded, dev")
+    if is_done(lock):
+        return 0
+
+    from embedded import preflight  # now that this Python is known to understand it
+    from embedded.errors import StackError
+
+    if not sys.platform.startswith("linux"):
+        stop("the engines' packages exist for Linux only", "Point Nova at outside engines instead, see README.md")
+    check_venv_module()
+    try:
+        preflight.check(ROOT, disk=DISK_GB, memory=MEMORY_GB)
+    except StackError as error:
+        stop(error.message, error.hint)
+    started = time.monotonic()
+    make_venv()
+    install(lock)
+    (VENV / (name + ".installed")).write_text(digest(lock))
+    say("installed in {:.0f} s".format(time.monotonic() - started))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
