@@ -1,12 +1,17 @@
 """The door to Kafka: producers, consumers and the admin client with the settings that must hold everywhere."""
 
+import os
 import threading
+import time
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
+
+from nova.errors import Ambiguous, Transient
 
 
 def producer(**overrides: Any) -> Producer:
@@ -65,9 +70,57 @@ class SharedProducer:
         self._overrides = overrides
         self._lock = threading.Lock()
         self._producer: Producer | None = None
+        self._process = 0
 
     def get(self) -> Producer:
         with self._lock:
-            if self._producer is None:
-                self._producer = producer(**self._overrides)
+            if self._producer is None or self._process != os.getpid():
+                self._producer, self._process = producer(**self._overrides), os.getpid()
             return self._producer
+
+
+_shared = SharedProducer()
+Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]
+
+
+def send(topic: str, records: Iterable[Record], *, timeout: float) -> None:
+    """Write (key, value, headers) records to a topic and wait until the broker has acknowledged every one.
+
+    timeout: seconds. Raises `Transient` when nothing was handed over, `Ambiguous` when some may have been written: send
+    all again, the readers know repeats by their ids.
+    """
+    client = _shared.get()
+    deadline = time.monotonic() + timeout
+    failed: list[KafkaError] = []
+    unanswered = 0
+
+    def on_delivery(error: KafkaError | None, message: Any) -> None:
+        nonlocal unanswered
+        unanswered -= 1
+        if error is not None:
+            failed.append(error)
+
+    handed_over = False
+    for key, value, headers in records:
+        while True:
+            # Counted first: another thread's poll may deliver the answer before `produce` returns.
+            unanswered += 1
+            try:
+                client.produce(topic, value, key, on_delivery=on_delivery, headers=headers or [])
+                handed_over = True
+                break
+            except BufferError:
+                unanswered -= 1
+                if time.monotonic() >= deadline:
+                    kind = Ambiguous if handed_over else Transient
+                    raise kind(f"the queue to Kafka is full and did not empty within {timeout} s") from None
+                client.poll(0.05)
+            except KafkaException as error:
+                unanswered -= 1
+                raise Transient(f"Kafka: {error}") from error
+    while unanswered > 0 and not failed:
+        if time.monotonic() >= deadline:
+            raise Ambiguous(f"Kafka did not acknowledge within {timeout} s")
+        client.poll(0.01)
+    if failed:
+        raise Ambiguous(f"Kafka did not take all messages: {failed[0].str()}")

@@ -1,0 +1,171 @@
+"""Messages that can never be stored: kept as they came, published to the DLQ topic, and too many of them stop us."""
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from confluent_kafka import Message
+from django.conf import settings
+from django.db import transaction
+
+from ingestion import ledger
+from ingestion.errors import EXIT_DEAD_LETTERS, Halt, InvalidMessage
+from ingestion.ledger import Partition
+from ingestion.models import DeadLetter
+from nova import clock, topics
+from nova.kafka import send
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WINDOW = 1000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many messages of a partition failed lately. Pure: each batch gives the next state.
+
+    in_a_row: failures since the last good message; seen and bad: messages of the window of about `_WINDOW`, and the failed
+    ones among them.
+    """
+
+    in_a_row: int = 0
+    seen: int = 0
+    bad: int = 0
+
+    def after(self, count: int, failed: Sequence[int], *, most_in_a_row: int, share: float) -> "Limits":
+        """The state after a batch of `count` messages of which those at the positions `failed` (ascending) failed.
+
+        Raises `Halt` when more than `most_in_a_row` failed one after the other, or more than `share` of the last 1,000:
+        then the decoder is wrong and not the data, and nothing of this batch may be stored as a dead letter.
+        """
+        run, longest, before = self.in_a_row, self.in_a_row if failed else 0, -1
+        for position in failed:
+            run = run + 1 if position == before + 1 else 1
+            longest = max(longest, run)
+            before = position
+        if count and before != count - 1:
+            run = 0
+        if longest > most_in_a_row:
+            raise Halt(
+                f"{longest} messages in a row could not be read (DEAD_LETTERS_IN_A_ROW is {most_in_a_row}): "
+                "this looks like a wrong version of Nova or of a producer. Nothing of this batch was stored",
+                EXIT_DEAD_LETTERS,
+            )
+        seen, bad = self.seen + count, self.bad + len(failed)
+        if seen > _WINDOW:
+            # Older messages weigh less and less, instead of being remembered one by one.
+            seen, bad = _WINDOW, bad * _WINDOW // seen
+        if seen == _WINDOW and bad > math.ceil(_WINDOW * share):
+            raise Halt(
+                f"{bad / seen:.0%} of the last messages could not be read (DEAD_LETTERS_SHARE is {share:.0%}): "
+                "this looks like a wrong version of Nova or of a producer. Nothing of this batch was stored",
+                EXIT_DEAD_LETTERS,
+            )
+        return replace(self, in_a_row=run, seen=seen, bad=bad)
+
+
+def weigh(part: Partition, count: int, failed: Sequence[int]) -> Limits:
+    """`Limits.after` with the settings, from what is noted of this partition. Store the answer with `note` afterwards."""
+    known: Limits = part.notes.get("limits", Limits())
+    return known.after(count, failed, most_in_a_row=settings.DEAD_LETTERS_IN_A_ROW, share=settings.DEAD_LETTERS_SHARE)
+
+
+def note(part: Partition, limits: Limits) -> None:
+    part.notes["limits"] = limits
+
+
+def letter(part: Partition, message: Message, error: InvalidMessage) -> DeadLetter:
+    """The row of a message that failed with `error`; not saved (the ledger saves it together with the offset)."""
+    raw = message.value()
+    return DeadLetter(
+        consumer=part.consumer,
+        topic=part.topic,
+        topic_id=part.topic_id,
+        partition=part.partition,
+        offset=message.offset(),
+        key=message.key(),
+        raw=raw,
+        headers=[[name, _text(value)] for name, value in message.headers() or []],
+        message_time=_time(message.timestamp()[1]),
+        reason=error.reason,
+        field=_clean(error.field)[:100],
+        detail=_clean(error.detail),
+        decoded=_decoded(raw),
+    )
+
+
+def _text(value: Any) -> Any:
+    """A header's value as text, or as base64 where it is none that PostgreSQL could store."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        text: str = value.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
+    return {"base64": base64.b64encode(value).decode()} if "\0" in text else text
+
+
+def header_bytes(value: Any) -> bytes | None:
+    """A stored header's value as it came: the way back from what `letter` stored."""
+    if isinstance(value, dict):
+        return base64.b64decode(value["base64"])
+    return None if value is None else str(value).encode()
+
+
+def _time(milliseconds: int) -> datetime | None:
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds >= 0 else None
+    except OverflowError:
+        return None
+
+
+def _clean(text: str) -> str:
+    """Text as PostgreSQL can store it."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2000]
+
+
+def _decoded(raw: bytes | None) -> Any:
+    """The message as JSON for people to read; None where it is no JSON, or none that PostgreSQL could store."""
+    if not raw or len(raw) > 100_000 or b"\\u0000" in raw:
+        return None
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def publish(consumer: str, *, most: int = 500) -> int:
+    """Write stored dead letters that are not in the DLQ topic yet to it; how many. At least once.
+
+    Raises `Transient` when PostgreSQL or Kafka does not answer; those left are taken by the next call.
+    """
+    topic = topics.DLQ_EVENTS if consumer == "events" else topics.DLQ_CDC
+    with ledger.answering(), transaction.atomic():
+        waiting = list(
+            DeadLetter.objects.select_for_update(skip_locked=True)
+            .filter(consumer=consumer, published_at=None)
+            .order_by("id")[:most]
+        )
+        if waiting:
+            send(topic, [(row.key, row.raw, _headers(row)) for row in waiting], timeout=settings.INTAKE_ACK_SECONDS)
+            DeadLetter.objects.filter(pk__in=[row.pk for row in waiting]).update(published_at=clock.now())
+    return len(waiting)
+
+
+def _headers(row: DeadLetter) -> list[tuple[str, bytes | None]]:
+    """What came with the message, then where it came from and why it is here."""
+    why = {
+        "dlq.reason": row.reason,
+        "dlq.field": row.field,
+        "dlq.detail": row.detail,
+        "dlq.consumer": row.consumer,
+        "dlq.topic": row.topic,
+        "dlq.topic_id": row.topic_id,
+        "dlq.partition": str(row.partition),
+        "dlq.offset": str(row.offset),
+    }
+    came = [(name, header_bytes(value)) for name, value in row.headers]
+    return [*came, *((name, value.encode()) for name, value in why.items())]

@@ -1,0 +1,198 @@
+"""The offset ledger in PostgreSQL: what was decided is written down before it is done, and only by the owner.
+
+Every write is guarded by the epoch that the owner got with its claim, so a process that lost a partition without
+noticing can change nothing. All functions raise `Transient` when PostgreSQL does not answer; they are safe to repeat.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from ingestion import kept as codec
+from ingestion.errors import EXIT_DATA_LOSS, Fenced, Halt
+from ingestion.models import DeadLetter, Offset
+from nova import clock
+from nova.errors import Transient
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A batch that may be half inserted: exactly the offsets `kept` of lo..hi go again under the same `token`."""
+
+    lo: int
+    hi: int
+    kept: codec.Offsets
+    token: str
+
+
+@dataclass(eq=False)
+class Partition:
+    """A partition as its present owner holds it. Made by `claim`; `next_offset` follows the ledger."""
+
+    row: int
+    consumer: str
+    topic: str
+    topic_id: str
+    partition: int
+    epoch: int
+    next_offset: int
+    high_watermark: int = 0
+    unclaimed_until: datetime | None = None
+    # False once the partition went to somebody else: retries stop.
+    alive: bool = True
+    # What a sink must remember between two tries of the same batch; emptied by the runtime after the batch.
+    memo: Any = None
+    # What a sink wants to remember of a partition as long as it owns it.
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn a PostgreSQL that does not answer into `Transient`, and drop the broken connection."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        try:
+            connection.close()
+        except DatabaseError:
+            pass
+        raise Transient(f"PostgreSQL: {error}") from error
+
+
+def claim(
+    consumer: str, topic: str, topic_id: str, partition: int, *, low: int, high: int
+) -> tuple[Partition, Pending | None]:
+    """Become the owner of a partition: its state, and the batch to redo first.
+
+    low, high: Kafka's watermarks. A partition without a row starts at `low`. Raises `Halt` when Kafka no longer holds the
+    next offset (retention has passed it) or does not hold it yet (the topic is not the one that was read).
+    """
+    with answering(), transaction.atomic():
+        Offset.objects.bulk_create(
+            [Offset(consumer=consumer, topic=topic, topic_id=topic_id, partition=partition, next_offset=low)],
+            ignore_conflicts=True,
+        )
+        row = Offset.objects.select_for_update().get(consumer=consumer, topic_id=topic_id, partition=partition)
+        # The pending range starts at the next offset, so this covers both.
+        if row.next_offset < low:
+            raise Halt(
+                f"{topic}[{partition}]: offsets {row.next_offset} to {low - 1} were never stored and Kafka has deleted them "
+                "(its retention is too short for this pause). To accept that loss, start again with --from-offset",
+                EXIT_DATA_LOSS,
+            )
+        if row.next_offset > high:
+            raise Halt(
+                f"{topic}[{partition}]: the next offset is {row.next_offset}, but Kafka ends at {high}: it has lost messages "
+                "that were read, or was restored. Compare both, then start again with --from-offset",
+                EXIT_DATA_LOSS,
+            )
+        row.epoch += 1
+        row.high_watermark = high
+        row.save(update_fields=["epoch", "high_watermark", "updated_at"])
+    pending = None
+    if row.pending_lo is not None and row.pending_hi is not None:
+        kept = codec.decode(bytes(row.pending_kept or b""), row.pending_lo)
+        pending = Pending(row.pending_lo, row.pending_hi, kept, row.pending_token)
+    part = Partition(
+        row=row.pk,
+        consumer=consumer,
+        topic=topic,
+        topic_id=topic_id,
+        partition=partition,
+        epoch=row.epoch,
+        next_offset=row.next_offset,
+        high_watermark=high,
+        unclaimed_until=row.unclaimed_until,
+    )
+    return part, pending
+
+
+def check(part: Partition) -> None:
+    """Raise `Fenced` unless this partition is still ours."""
+    with answering():
+        if not Offset.objects.filter(pk=part.row, epoch=part.epoch).exists():
+            raise Fenced(f"{part} was claimed by another process")
+
+
+def before(part: Partition, *, hi: int, kept: codec.Offsets, token: str, letters: Sequence[DeadLetter] = ()) -> None:
+    """Write down the batch `part.next_offset`..`hi` that is about to be inserted, with its dead letters.
+
+    Raises `Fenced` when the partition or the offset is no longer ours.
+    """
+    lo = part.next_offset
+    with answering(), transaction.atomic():
+        _guarded(
+            part,
+            pending_lo=lo,
+            pending_hi=hi,
+            pending_kept=codec.encode(kept, lo),
+            pending_token=token,
+            unclaimed_until=part.unclaimed_until,
+        )
+        _keep(letters)
+
+
+def after(part: Partition, *, hi: int) -> None:
+    """The pending batch up to `hi` is stored: go on behind it. Raises `Fenced`."""
+    with answering(), transaction.atomic():
+        _guarded(part, next_offset=hi + 1, pending_lo=None, pending_hi=None, pending_kept=None, pending_token="")
+    part.next_offset = hi + 1
+
+
+def advance(part: Partition, *, hi: int, letters: Sequence[DeadLetter] = ()) -> None:
+    """Everything up to `hi` is stored (or was a dead letter): one transaction for a sink that may repeat its writes.
+
+    Raises `Fenced`.
+    """
+    with answering(), transaction.atomic():
+        _guarded(
+            part,
+            next_offset=hi + 1,
+            pending_lo=None,
+            pending_hi=None,
+            pending_kept=None,
+            pending_token="",
+            unclaimed_until=part.unclaimed_until,
+        )
+        _keep(letters)
+    part.next_offset = hi + 1
+
+
+def behind(consumer: str, coordinates: set[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The next offset of each (topic id, partition) that the ledger knows."""
+    with answering():
+        rows = Offset.objects.filter(consumer=consumer, topic_id__in={topic_id for topic_id, _ in coordinates})
+        return {(row.topic_id, row.partition): row.next_offset for row in rows}
+
+
+def _guarded(part: Partition, **values: Any) -> None:
+    mine = Offset.objects.filter(pk=part.row, epoch=part.epoch, next_offset=part.next_offset)
+    if mine.update(high_watermark=part.high_watermark, updated_at=clock.now(), **values):
+        return
+    # The answer to an earlier, successful try of the same write may have been lost.
+    if (
+        "next_offset" in values
+        and Offset.objects.filter(pk=part.row, epoch=part.epoch, next_offset=values["next_offset"]).exists()
+    ):
+        return
+    raise Fenced(f"{part} was claimed by another process, or moved")
+
+
+def _keep(letters: Sequence[DeadLetter]) -> None:
+    if letters:
+        DeadLetter.objects.bulk_create(letters, batch_size=500, ignore_conflicts=True)
+
+
+def progressed(consumer: str) -> bool:
+    """Has this consumer ever stored anything, or begun to?"""
+    with answering():
+        rows = Offset.objects.filter(consumer=consumer)
+        return rows.filter(next_offset__gt=0).exists() or rows.exclude(pending_lo=None).exists()
