@@ -1,0 +1,191 @@
+"""From a source row to its copy: what each column means, said once per table, for the stream and the backfill alike.
+
+A row class lists its columns with the types below. A column that the source has and the class does not is ignored; one
+that the class has and the source does not stops the consumer, because guessing a value would spoil the copy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, ClassVar, Protocol, Self, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from ingestion.envelope import UNAVAILABLE, Change
+from ingestion.errors import Halt, InvalidMessage
+
+# What a DateTime64(6) can hold; ClickHouse would clamp anything beyond it without a word.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2299, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+class Column(Protocol):
+    """A semantic type. `read` takes what Debezium or psycopg gives for it, and raises `ValueError` for anything else."""
+
+    def read(self, value: Any) -> Any: ...
+
+    def write(self, value: Any) -> Any:
+        """The value as ClickHouse's JSONEachRow takes it."""
+
+
+class _Uuid:
+    def read(self, value: Any) -> UUID:
+        if isinstance(value, UUID):
+            return value
+        if not isinstance(value, str) or len(value) != 36:
+            raise ValueError("is no UUID")
+        return UUID(value)
+
+    def write(self, value: UUID) -> str:
+        return str(value)
+
+
+class _Text:
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("is no text")
+        return value
+
+    def write(self, value: str) -> str:
+        return value
+
+
+class _Timestamp:
+    """A timestamptz: ISO 8601 with its zone from Debezium (`isostring`), aware from psycopg; kept in UTC, to the µs."""
+
+    def read(self, value: Any) -> datetime:
+        if isinstance(value, str) and "T" in value:
+            value = datetime.fromisoformat(value)
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise ValueError("is no point in time")
+        if not EARLIEST <= value <= LATEST:
+            raise ValueError("is not between the years 1900 and 2299")
+        return value.astimezone(UTC)
+
+    def write(self, value: datetime) -> str:
+        return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+class _JsonList:
+    """A jsonb list of objects: JSON text from Debezium, text or parsed from psycopg."""
+
+    def read(self, value: Any) -> list[dict[str, Any]]:
+        try:
+            if isinstance(value, str):
+                return msgspec.json.decode(value, type=list[dict[str, Any]])
+            return msgspec.convert(value, list[dict[str, Any]])
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"is no JSON list of objects: {error}") from error
+
+    def write(self, value: list[dict[str, Any]]) -> str:
+        return msgspec.json.encode(value).decode()
+
+
+Uuid = Annotated[UUID, _Uuid()]
+Text = Annotated[str, _Text()]
+Timestamp = Annotated[datetime, _Timestamp()]
+JsonList = Annotated[list[dict[str, Any]], _JsonList()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of a source table, as ClickHouse keeps its copy. Subclasses are the tables."""
+
+    TABLE: ClassVar[str]
+    TARGET: ClassVar[str]
+    # What any copy of the table is ordered by: when one of these changes, the old key must be deleted.
+    KEY: ClassVar[tuple[str, ...]]
+
+    version: int
+    is_deleted: bool = False
+
+    @classmethod
+    def from_change(cls, change: Change, *, epoch: int) -> "Decoded":
+        """What a change of one row makes of the copy. Raises `InvalidMessage`, or `Halt` when a column is gone.
+
+        epoch: the restore epoch of the database, 0..255.
+        """
+        version = change.version(epoch)
+        if change.op == "d":
+            old = cls._read(change.before or {}, version=version, is_deleted=True)
+            return Decoded(change=change, old=old, new=None, rows=[old])
+        new = cls._read(change.after or {}, version=version)
+        old = cls._old(change, version)
+        # One less than the change, in case the two meet under one key: an LSN is a multiple of 8, so this one is free.
+        moved = [old] if old is not None and any(getattr(old, k) != getattr(new, k) for k in cls.KEY) else []
+        return Decoded(change=change, old=old, new=new, rows=[*moved, new])
+
+    @classmethod
+    def _old(cls, change: Change, version: int) -> Self | None:
+        if change.op != "u" or change.before is None:
+            return None
+        try:
+            return cls._read(change.before, version=version - 1, is_deleted=True)
+        except InvalidMessage:
+            # The old row could not be stored either, so there is nothing to take back.
+            return None
+
+    @classmethod
+    def from_bulk(cls, values: Mapping[str, Any], *, version: int) -> Self:
+        """The row that a SELECT returned, `values` by column name. Raises as `from_change` does."""
+        return cls._read(values, version=version)
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any], *, version: int, is_deleted: bool = False) -> Self:
+        read: dict[str, Any] = {}
+        for name, column, required in _columns(cls):
+            if name not in values:
+                if required:
+                    raise Halt(
+                        f"{cls.TABLE}.{name} is missing from a change: was the column dropped or renamed? "
+                        f"Its copy cannot be kept without it. The row has: {', '.join(sorted(values))}"
+                    )
+                continue
+            value = values[name]
+            if value is UNAVAILABLE:
+                raise InvalidMessage(
+                    "value_unavailable", name, "PostgreSQL did not send it: the table needs REPLICA IDENTITY FULL"
+                )
+            try:
+                read[name] = column.read(value)
+            except ValueError as error:
+                raise InvalidMessage("bad_column", name, f"{str(value)[:100]!r} {error}") from error
+        return cls(**read, version=version, is_deleted=is_deleted)
+
+    def to_clickhouse(self) -> dict[str, Any]:
+        """The row for JSONEachRow, by column name of `TARGET`."""
+        row = {name: column.write(getattr(self, name)) for name, column, _ in _columns(type(self))}
+        return {**row, **self.derived(), "version": self.version, "is_deleted": int(self.is_deleted)}
+
+    def derived(self) -> dict[str, Any]:
+        """Columns of the copy that the source does not have."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A change as rows. `old` and `new` are the row before and after, where known; `rows` is what to insert, in order."""
+
+    change: Change
+    old: Any
+    new: Any
+    rows: list[Row]
+
+
+@cache
+def _columns(row: type[Row]) -> list[tuple[str, Column, bool]]:
+    """Name, semantic type and "must be there" of each column that `row` takes from the source."""
+    hints = get_type_hints(row, include_extras=True)
+    found = []
+    for field in fields(row):
+        column = next(iter(getattr(hints[field.name], "__metadata__", ())), None)
+        if column is not None:
+            found.append((field.name, column, field.default is MISSING and field.default_factory is MISSING))
+    return found
+
+
+def encode(rows: list[Row]) -> bytes:
+    """`rows` of one table as JSONEachRow."""
+    return b"\n".join(msgspec.json.encode(row.to_clickhouse()) for row in rows)
