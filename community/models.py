@@ -45,7 +45,10 @@ class Post(_Row):
 
     class Meta:
         db_table = "posts"
-        indexes = [models.Index(fields=["author", "-created_at", "-id"], name="posts_by_author")]
+        indexes = [
+            models.Index(fields=["author", "-created_at", "-id"], name="posts_by_author"),
+            models.Index(fields=["-created_at", "-id"], name="posts_by_time"),
+        ]
 
     def __str__(self) -> str:
         return self.text[:60] or f"post {self.id}"
@@ -133,3 +136,6 @@ class CdcHeartbeat(models.Model):
 
     class Meta:
         db_table = "cdc_heartbeat"
+
+    def __str__(self) -> str:
+        return f"{self.beat_at:%H:%M:%S}"

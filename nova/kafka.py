@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -78,6 +78,12 @@ class SharedProducer:
                 self._producer, self._process = producer(**self._overrides), os.getpid()
             return self._producer
 
+    def drop(self, broken: Producer) -> None:
+        """Make a new one at the next use: an idempotent producer never recovers from a fatal error."""
+        with self._lock:
+            if self._producer is broken:
+                self._producer = None
+
 
 _shared = SharedProducer()
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]
@@ -91,36 +97,41 @@ def send(topic: str, records: Iterable[Record], *, timeout: float) -> None:
     """
     client = _shared.get()
     deadline = time.monotonic() + timeout
-    failed: list[KafkaError] = []
-    unanswered = 0
+    # Any thread's poll may deliver the answers: they are only appended, which needs no lock.
+    answers: list[KafkaError | None] = []
+    sent = 0
 
     def on_delivery(error: KafkaError | None, message: Any) -> None:
-        nonlocal unanswered
-        unanswered -= 1
-        if error is not None:
-            failed.append(error)
+        answers.append(error)
 
-    handed_over = False
-    for key, value, headers in records:
-        while True:
-            # Counted first: another thread's poll may deliver the answer before `produce` returns.
-            unanswered += 1
-            try:
-                client.produce(topic, value, key, on_delivery=on_delivery, headers=headers or [])
-                handed_over = True
-                break
-            except BufferError:
-                unanswered -= 1
+    try:
+        for key, value, headers in records:
+            while not _accepted(client, topic, key, value, headers, on_delivery):
                 if time.monotonic() >= deadline:
-                    kind = Ambiguous if handed_over else Transient
-                    raise kind(f"the queue to Kafka is full and did not empty within {timeout} s") from None
+                    kind = Ambiguous if sent else Transient
+                    raise kind(f"the queue to Kafka is full and did not empty within {timeout} s")
                 client.poll(0.05)
-            except KafkaException as error:
-                unanswered -= 1
-                raise Transient(f"Kafka: {error}") from error
-    while unanswered > 0 and not failed:
+            sent += 1
+    except KafkaException as error:
+        _give_up(client, error.args[0], Ambiguous if sent else Transient)
+    while len(answers) < sent:
         if time.monotonic() >= deadline:
             raise Ambiguous(f"Kafka did not acknowledge within {timeout} s")
         client.poll(0.01)
-    if failed:
-        raise Ambiguous(f"Kafka did not take all messages: {failed[0].str()}")
+    for failure in answers:
+        if failure is not None:
+            _give_up(client, failure, Ambiguous)
+
+
+def _accepted(client: Producer, topic: str, key: Any, value: Any, headers: Any, on_delivery: Any) -> bool:
+    try:
+        client.produce(topic, value, key, on_delivery=on_delivery, headers=headers or [])
+    except BufferError:
+        return False
+    return True
+
+
+def _give_up(client: Producer, error: KafkaError, kind: type[Transient]) -> NoReturn:
+    if error.fatal():
+        _shared.drop(client)
+    raise kind(f"Kafka did not take the messages: {error.str()}")

@@ -6,9 +6,11 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["nova.identity.IsViewer"],
+    # Limits a view that names a `throttle_scope`.
+    "DEFAULT_THROTTLE_CLASSES": ["nova.limits.ViewerThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["nova.rest.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["nova.rest.OrjsonParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "nova.schema.NovaSchema",
     "EXCEPTION_HANDLER": "nova.rest.handle_exception",
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -23,4 +25,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api",
+    "PREPROCESSING_HOOKS": ["nova.schema.one_version"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "BlockKind": "community.models.Block.Kind",
+        "MediaKind": "community.serializers.MEDIA_KINDS",
+    },
 }
