@@ -36,7 +36,7 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 def errors(*statuses: int) -> dict[int, type[ErrorSerializer]]:
-    """The error answers of one call, for `extend_schema(responses=...)`; 400, 401, 403, 429 and 503 are always there."""
+    """Error answers of one call for `extend_schema(responses=...)`; 400, 401, 403, 429 and 503 are always there."""
     return dict.fromkeys(statuses, ErrorSerializer)
 
 

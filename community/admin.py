@@ -1,0 +1,75 @@
+"""The community for staff: find and read everything, delete what must go. Writing is for members."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from community.models import Block, Comment, Follow, Like, Post, User
+
+
+@admin.register(User)
+class MemberAdmin(UserAdmin):
+    list_display = ("username", "display_name", "is_active", "is_staff", "date_joined")
+    list_filter = ("is_staff", "is_superuser", "is_active")
+    search_fields = ("id", "username", "display_name", "email")
+    ordering = ("-date_joined",)
+    readonly_fields = ("id", "date_joined", "last_login")
+    fieldsets = (
+        (None, {"fields": ("id", "username", "display_name", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Times", {"fields": ("last_login", "date_joined")}),
+    )
+
+
+class _RowAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that members write: staff reads and deletes."""
+
+    date_hierarchy = "created_at"
+    ordering = ("-created_at", "-id")
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Post)
+class PostAdmin(_RowAdmin):
+    list_display = ("created_at", "author", "__str__", "id")
+    list_select_related = ("author",)
+    search_fields = ("=id", "text", "author__username")
+
+
+@admin.register(Comment)
+class CommentAdmin(_RowAdmin):
+    list_display = ("created_at", "user", "__str__", "post_id")
+    list_select_related = ("user",)
+    search_fields = ("=id", "=post__id", "text", "user__username")
+
+
+@admin.register(Like)
+class LikeAdmin(_RowAdmin):
+    list_display = ("created_at", "user", "post_id")
+    list_select_related = ("user",)
+    search_fields = ("=post__id", "user__username")
+
+
+@admin.register(Follow)
+class FollowAdmin(_RowAdmin):
+    list_display = ("created_at", "follower", "followee")
+    list_select_related = ("follower", "followee")
+    search_fields = ("follower__username", "followee__username")
+
+
+@admin.register(Block)
+class BlockAdmin(_RowAdmin):
+    list_display = ("created_at", "blocker", "blocked", "kind")
+    list_filter = ("kind",)
+    list_select_related = ("blocker", "blocked")
+    search_fields = ("blocker__username", "blocked__username")
