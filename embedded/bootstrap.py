@@ -32,7 +32,7 @@ def say(text):  # type: (str) -> None
 def stop(message, advice):  # type: (str, str) -> None
     """Say what is wrong and what to do, and end."""
     sys.stdout.flush()
-    sys.stderr.write("{}\n{}\n".format(message, advice))
+    sys.stderr.write(f"{message}\n{advice}\n")
     sys.exit(1)
 
 
@@ -56,7 +56,7 @@ def check_venv_module():  # type: () -> None
         version = "{}.{}".format(*sys.version_info[:2])
         stop(
             "this Python cannot make virtual environments: its modules venv and ensurepip are missing",
-            "Install them (Debian, Ubuntu: apt install python{}-venv), then try again.".format(version),
+            f"Install them (Debian, Ubuntu: apt install python{version}-venv), then try again.",
         )
 
 
@@ -78,10 +78,10 @@ def make_venv():  # type: () -> None
     """Create `.venv`, anew when it was made by another Python or broke off half-way."""
     python = VENV / "bin" / "python"
     works = python.exists() and subprocess.call([str(python), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
-    version = "import sys; sys.exit(sys.version_info[:2] != {})".format(tuple(sys.version_info[:2]))
+    version = f"import sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"
     if works and subprocess.call([str(python), "-c", version]) == 0:
         return
-    say("creating {}".format(VENV))
+    say(f"creating {VENV}")
     if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
         stop("the virtual environment could not be made", "The lines above say why.")
 
@@ -89,7 +89,7 @@ def make_venv():  # type: () -> None
 def install(lock):  # type: (Path) -> None
     """Install the lock file with its hashes; pip keeps what it has downloaded, so a second try goes on from there."""
     wanted = sum("==" in line for line in lock.read_text().splitlines())
-    say("installing {} packages from {} (about 700 MB; some minutes)".format(wanted, lock.relative_to(ROOT)))
+    say(f"installing {wanted} packages from {lock.relative_to(ROOT)} (about 700 MB; some minutes)")
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--retries", RETRIES]
     command += ["--disable-pip-version-check", "--no-input", "-r", str(lock)]
     if subprocess.call(command) != 0:
@@ -100,13 +100,13 @@ def install(lock):  # type: (Path) -> None
         )
 
 
-def main(arguments):  # type: (list) -> int
+def main(arguments):  # type: (list[str]) -> int
     """Bring `.venv` up to the lock file that the argument names (embedded by default)."""
     use_new_enough_python()
     name = arguments[0] if arguments else "embedded"
     lock = ROOT / "requirements" / (name + ".txt")
     if not lock.exists():
-        stop("there is no {}".format(lock), "Known: embedded, dev")
+        stop(f"there is no {lock}", "Known: embedded, dev")
     if is_done(lock):
         return 0
 
@@ -124,7 +124,7 @@ def main(arguments):  # type: (list) -> int
     make_venv()
     install(lock)
     (VENV / (name + ".installed")).write_text(digest(lock))
-    say("installed in {:.0f} s".format(time.monotonic() - started))
+    say(f"installed in {time.monotonic() - started:.0f} s")
     return 0
 
 

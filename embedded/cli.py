@@ -12,15 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from embedded import preflight
 from embedded.errors import StackError
 from embedded.paths import ROOT, default_var
 from embedded.process import Identity, send
 from embedded.record import Record, clean
-from embedded.runner import Runner, lock, log_to_file, tidy
+from embedded.runner import Runner, lock, log_to_file
 from embedded.service import http_ok
-from embedded.stack import ENGINES, Plan, plan
-from embedded.view import StartView, fetch_jars, table
+from embedded.stack import ENGINES
+from embedded.start import checked_plan, prepare, say_tidy, where
+from embedded.view import StartView, table
 
 EXIT_CODES = """exit codes:
   0  done
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        code: int = given.act(given)
+        return int(given.act(given))
     except StackError as error:
         complaints.print(f"[red]{escape(error.message)}[/]", highlight=False)
         if error.hint:
@@ -50,7 +50,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,16 +88,10 @@ def _up(given: argparse.Namespace) -> int:
         if apps and "web" not in running.parts:
             raise StackError("only the engines run here", "make down first, then make up")
         console.print(f"already {running.state}")
-        where(running)
+        where(running, console)
         return 0
-    prepare(var)
+    prepare(var, console)
     return _background(var, [] if apps else ["--engines-only"])
-
-
-def prepare(var: Path) -> None:
-    """Everything that can be found wanting before a process is started. Raises StackError."""
-    preflight.check(var, disk=1.0, memory=2.0)
-    fetch_jars(console)
 
 
 def _background(var: Path, options: list[str]) -> int:
@@ -135,41 +128,18 @@ def _background(var: Path, options: list[str]) -> int:
         daemon.terminate()
         daemon.wait()
         raise
-    where(record)
+    where(record, console)
     return 0
 
 
 def _foreground(var: Path, *, apps: bool) -> int:
     with lock(var):
-        prepare(var)
+        prepare(var, console)
         log_to_file(var)
-        say_tidy(var)
+        say_tidy(var, console)
         with StartView(console) as view:
             Runner(checked_plan(var, apps=apps), view.show).run()
     return 0
-
-
-def say_tidy(var: Path) -> None:
-    """End what a killed supervisor left behind, and say so."""
-    if left := tidy(var):
-        console.print(f"ended {left} processes that an earlier run had left behind")
-
-
-def checked_plan(var: Path, *, apps: bool = True, demo: bool = False) -> Plan:
-    """The plan; without manage.py there is nothing to run but the engines."""
-    if apps and not (ROOT / "manage.py").exists():
-        raise StackError("there is no manage.py here", "up --engines-only starts the engines alone")
-    return plan(var, apps=apps, demo=demo)
-
-
-def where(record: Record) -> None:
-    """Print the addresses a person needs."""
-    if "web" in record.parts:
-        page = f"http://127.0.0.1:{record.ports['web']}"
-        for title, path in (("page", "/"), ("admin", "/admin/"), ("API docs", "/api/docs")):
-            console.print(f"  {title:<9} {page}{path}", highlight=False)
-    console.print(f"  data      {record.var}  (stack.json says where each part listens)", highlight=False)
-    console.print("  make status, make logs, make down", highlight=False)
 
 
 def _down(given: argparse.Namespace) -> int:
@@ -279,6 +249,6 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _demo(given: argparse.Namespace) -> int:
-    from embedded.demo import demo  # type: ignore
+    from embedded.demo import demo
 
-    return demo(default_var())
+    return demo(default_var(), console)

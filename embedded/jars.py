@@ -98,7 +98,7 @@ def _fetch(entry: dict[str, str]) -> None:
         component = context.project(entry["groupId"], entry["artifactId"]).at_version(entry["version"])
         try:
             fetched = component.artifact(entry.get("classifier", ""), "jar").resolve()
-        except Exception as error:  # noqa: BLE001 - jgo raises RuntimeError, requests' errors and more
+        except Exception as error:  # jgo raises RuntimeError, requests' errors and more
             raise StackError(
                 f"could not fetch {entry['artifactId']} {entry['version']}: {error}",
                 "What has been fetched is kept. Check the network (HTTPS_PROXY is honoured; NOVA_MAVEN_REPOSITORY"

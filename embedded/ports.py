@@ -43,9 +43,9 @@ def assign(names: Iterable[str], memory: Path) -> dict[str, int]:
 
     Raises StackError when no free port is left to try.
     """
-    remembered = {name: port for name, port in read_json(memory).items() if isinstance(port, int)}
+    remembered: dict[str, int] = {name: port for name, port in read_json(memory).items() if isinstance(port, int)}
     chosen: dict[str, int] = {}
-    taken = set(remembered.values())
+    taken: set[int] = set(remembered.values())
     for name in names:
         port = remembered.get(name)
         if port is None or not is_free(port):
@@ -59,7 +59,7 @@ def assign(names: Iterable[str], memory: Path) -> dict[str, int]:
 def _find(name: str, taken: set[int]) -> int:
     for port in (*WISHES.get(name, ()), *random.sample(range(LOWEST, HIGHEST), 200)):
         if port not in taken and is_free(port):
-            return port
+            return int(port)
     raise StackError(
         f"no free port on 127.0.0.1 for {name}", "Stop some of the servers on this machine, then try again."
     )

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,10 +98,8 @@ def family(root: int) -> list[Identity]:
 def send(identity: Identity, number: int) -> None:
     """Send a signal to this very process; nothing happens when it is gone."""
     if identity.alive():
-        try:
+        with suppress(ProcessLookupError):
             os.kill(identity.pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def boot_id() -> str:

@@ -52,7 +52,7 @@ def plan(var: Path, *, apps: bool = True, demo: bool = False) -> Plan:
     except PermissionError as error:
         raise StackError(
             f"{error.filename} may not be written by this user",
-            "It was probably made by another one (root?). Run as that user, or choose another folder: NOVA_VAR=var-mine",
+            "Another user (root?) made it. Run as that user, or choose another folder: NOVA_VAR=var-mine",
         ) from None
     engines, urls = _engines(var, chosen, secret)
     origin = f"http://127.0.0.1:{chosen['web']}"

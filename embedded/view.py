@@ -30,6 +30,10 @@ class StartView:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """Take the line at the bottom away; what changes is still said."""
         if self._status is not None:
             self._status.__exit__(None, None, None)
             self._status = None

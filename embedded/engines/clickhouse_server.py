@@ -26,11 +26,13 @@ SERVE = (
 def load_engine() -> ModuleType:
     """The extension module; it looks for its helpers in the working directory while it loads."""
     package = importlib.util.find_spec("chdb")
-    assert package is not None and package.origin is not None, "chdb-core is not installed"
+    if package is None or package.origin is None:
+        raise SystemExit("the package chdb-core is not installed")
     folder = Path(package.origin).parent
     os.chdir(folder)
     spec = importlib.util.spec_from_file_location("_chdb", folder / "_chdb.abi3.so")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     engine = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(engine)
     return engine
@@ -46,7 +48,7 @@ def main(folder: Path, http_port: int) -> int:
     def serve() -> None:
         try:
             engine.query(SERVE, "CSV", path=str(folder / "data"))
-        except Exception as error:  # noqa: BLE001 - whatever it was, it belongs in the log
+        except Exception as error:  # whatever it was, it belongs in the log
             print(f"ClickHouse ended: {error}", file=sys.stderr, flush=True)
         os._exit(1)
 

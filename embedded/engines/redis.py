@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from embedded.engines import plain_environment, run_tool
 from embedded.errors import StackError
@@ -19,7 +21,8 @@ from embedded.service import Service
 def answers(url: str) -> bool:
     """Whether the server behind `url` (redis://…) answers PING within a second."""
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
+        once = Retry(NoBackoff(), 0)  # the client's own retries would take seconds to say no
+        with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=once) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False
