@@ -31,7 +31,7 @@ ENGLISH = Tongue(
         "The queue at {place} was so long that I made two friends in it.",
         "Small win: {thing}, no instructions, works.",
     ),
-    things=("sourdough", "a second-hand bike", "ramen", "cold brew", "a vinyl of Nina Simone", "rhubarb cake", "a kite"),
+    things=("sourdough", "a second-hand bike", "ramen", "cold brew", "a Nina Simone record", "rhubarb cake", "a kite"),
     places=("the harbour", "the night market", "the old library", "platform 4", "the allotments", "the corner shop"),
     times=("on Sunday morning", "after the rain", "at midnight", "before work", "tonight"),
     comments=("Same here!", "Where is that exactly?", "I needed to read this today.", "Pictures or it did not happen.",
