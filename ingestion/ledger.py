@@ -5,7 +5,7 @@ noticing can change nothing. All functions raise `Transient` when PostgreSQL doe
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,7 @@ class Partition:
     epoch: int
     next_offset: int
     high_watermark: int = 0
-    unclaimed_until: datetime | None = None
+    claims_since: datetime | None = None
     # False once the partition went to somebody else: retries stop.
     alive: bool = True
     # What a sink must remember between two tries of the same batch; emptied by the runtime after the batch.
@@ -60,10 +60,8 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        try:
+        with suppress(DatabaseError):
             connection.close()
-        except DatabaseError:
-            pass
         raise Transient(f"PostgreSQL: {error}") from error
 
 
@@ -110,7 +108,7 @@ def claim(
         epoch=row.epoch,
         next_offset=row.next_offset,
         high_watermark=high,
-        unclaimed_until=row.unclaimed_until,
+        claims_since=row.claims_since,
     )
     return part, pending
 
@@ -135,7 +133,7 @@ def before(part: Partition, *, hi: int, kept: codec.Offsets, token: str, letters
             pending_hi=hi,
             pending_kept=codec.encode(kept, lo),
             pending_token=token,
-            unclaimed_until=part.unclaimed_until,
+            claims_since=part.claims_since,
         )
         _keep(letters)
 
@@ -160,7 +158,7 @@ def advance(part: Partition, *, hi: int, letters: Sequence[DeadLetter] = ()) -> 
             pending_hi=None,
             pending_kept=None,
             pending_token="",
-            unclaimed_until=part.unclaimed_until,
+            claims_since=part.claims_since,
         )
         _keep(letters)
     part.next_offset = hi + 1

@@ -23,8 +23,8 @@ class Offset(models.Model):
     pending_hi = models.BigIntegerField(null=True, blank=True)
     pending_kept = models.BinaryField(null=True, blank=True)
     pending_token = models.CharField(max_length=200, blank=True, default="")
-    unclaimed_until = models.DateTimeField(
-        null=True, blank=True, help_text="Until then Redis lacks claims for this partition, and a new id is looked up."
+    claims_since = models.DateTimeField(
+        null=True, blank=True, help_text="Redis may lack claims that were due before: it did not answer."
     )
     high_watermark = models.BigIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)

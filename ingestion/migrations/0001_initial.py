@@ -100,10 +100,10 @@ class Migration(migrations.Migration):
                 ("pending_kept", models.BinaryField(blank=True, null=True)),
                 ("pending_token", models.CharField(blank=True, default="", max_length=200)),
                 (
-                    "unclaimed_until",
+                    "claims_since",
                     models.DateTimeField(
                         blank=True,
-                        help_text="Until then Redis lacks claims for this partition, and a new id is looked up.",
+                        help_text="Redis may lack claims that were due before: it did not answer.",
                         null=True,
                     ),
                 ),
