@@ -1,0 +1,110 @@
+"""What one can do on the page as the chosen member. Every write goes through the community's services, as REST does."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django_htmx.http import trigger_client_event
+from rest_framework.exceptions import ValidationError
+
+from community import services
+from feed.page import directory, reads
+from feed.page.access import Notice, acting
+from feed.page.cards import Person, stranger
+
+LONGEST_POST = 10_000
+LONGEST_COMMENT = 2000
+
+
+class _Switch(forms.Form):
+    on = forms.TypedChoiceField(choices=[("1", "on"), ("0", "off")], coerce=lambda value: value == "1")
+
+
+class _Hide(_Switch):
+    kind = forms.ChoiceField(choices=[("mute", "mute"), ("block", "block")])
+
+
+class _PostText(forms.Form):
+    text = forms.CharField(max_length=LONGEST_POST)
+
+
+class _CommentText(forms.Form):
+    text = forms.CharField(max_length=LONGEST_COMMENT)
+
+
+def _checked(form: forms.Form) -> dict:
+    if not form.is_valid():
+        raise ValidationError({name: list(errors) for name, errors in form.errors.items()})
+    return form.cleaned_data
+
+
+def _person(identifier: UUID) -> Person:
+    return directory.member(identifier) or stranger(identifier)
+
+
+def _apply(on: bool, do: Callable[[], object], undo: Callable[[], object]) -> None:
+    do() if on else undo()
+
+
+@acting
+def post(request: HttpRequest, member: UUID) -> HttpResponse:
+    text = _checked(_PostText(request.POST))["text"]
+    services.do_create_post(author_id=member, text=text)
+    context = {"member": _person(member), "longest_post": LONGEST_POST, "posted": True}
+    return render(request, "feed/_compose.html", context)
+
+
+@acting
+def follow(request: HttpRequest, member: UUID, author: UUID) -> HttpResponse:
+    on = _checked(_Switch(request.POST))["on"]
+    pair = {"follower_id": member, "followee_id": author}
+    _apply(on, lambda: services.do_follow(**pair), lambda: services.do_unfollow(**pair))
+    person = _person(author)
+    text = f"Following {person.name}. Their posts appear in a moment." if on else f"No longer following {person.name}."
+    context = {"member": _person(member), "author": person, "following": on, "notice": Notice(text)}
+    return render(request, "feed/_followed.html", context)
+
+
+@acting
+def hide(request: HttpRequest, member: UUID, author: UUID) -> HttpResponse:
+    """Mute or block, or take it back."""
+    asked = _checked(_Hide(request.POST))
+    on, kind = asked["on"], asked["kind"]
+    pair = {"blocker_id": member, "blocked_id": author, "kind": kind}
+    _apply(on, lambda: services.do_block(**pair), lambda: services.do_unblock(**pair))
+    person, done = _person(author), "muted" if kind == "mute" else "blocked"
+    notice = (
+        Notice(
+            f"{person.name} is {done}.",
+            undo=reverse("page-hide", args=[member, author]),
+            fields={"kind": kind, "on": "0"},
+        )
+        if on
+        else Notice(f"{person.name} is no longer {done}.")
+    )
+    response = render(request, "feed/_hid.html", {"author": person, "hidden": on, "notice": notice})
+    return trigger_client_event(response, "hidden:changed")
+
+
+@acting
+def like(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
+    on = _checked(_Switch(request.POST))["on"]
+    pair = {"user_id": member, "post_id": post}
+    _apply(on, lambda: services.do_like(**pair), lambda: services.do_unlike(**pair))
+    return render(request, "feed/_counts.html", reads.one(request, member, post))
+
+
+@acting
+def comment(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
+    services.do_comment(user_id=member, post_id=post, text=_checked(_CommentText(request.POST))["text"])
+    return render(request, "feed/_detail.html", reads.detail(request, member, post))
+
+
+@acting
+def open_post(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
+    """The whole text and the comments; the view is told to the intake as any client would tell it."""
+    reads.note_view(member, post)
+    return render(request, "feed/_detail.html", reads.detail(request, member, post))

@@ -1,0 +1,128 @@
+"""The page at `/`: a member's feed through their eyes, and why each post is there. Reads; actions.py writes."""
+
+import hashlib
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+from django_htmx.http import trigger_client_event
+
+from feed.page import directory, reads
+from feed.page.access import Notice, looking, may_act
+from feed.page.actions import LONGEST_COMMENT, LONGEST_POST
+from feed.page.cards import Person, stranger
+
+
+@cache
+def _version() -> str:
+    """Changes with the page's own files, so that a browser never mixes an old style with a new page."""
+    digest = hashlib.sha256()
+    for name in ("feed/page.css", "feed/page.js"):
+        if path := finders.find(name):
+            with open(path, "rb") as file:
+                digest.update(file.read())
+    return digest.hexdigest()[:12]
+
+
+def _context(request: HttpRequest, member: Person, **more: Any) -> dict[str, Any]:
+    limits = {"longest_post": LONGEST_POST, "longest_comment": LONGEST_COMMENT}
+    return {"member": member, "may_act": may_act(request), "known": True, **limits, **more}
+
+
+def _asked(request: HttpRequest) -> str:
+    return request.GET.get("q", "").strip()[:100]
+
+
+def _members(query: str) -> dict[str, Any]:
+    try:
+        return {"members": directory.search(query), "q": query}
+    except directory.DOWN:
+        return {"members": [], "q": query, "notice": Notice("Members cannot be read at the moment.", "bad")}
+
+
+@require_GET
+@looking
+def home(request: HttpRequest) -> HttpResponse:
+    """`?as=` names the member; in the demo somebody is chosen at once. `?cursor=` is for those without JavaScript."""
+    asked = request.GET.get("as", "")
+    query = _asked(request)
+    try:
+        member = directory.member(UUID(asked)) if asked else None
+    except ValueError:
+        member = None
+    if member is None:
+        if settings.DEMO and not asked and not query and (usual := directory.usual_member()):
+            return redirect(f"{reverse('page')}?as={usual.id}")
+        found = _members(query)
+        if asked:
+            found["notice"] = Notice("There is no such member. Choose another.", "bad")
+        return render(request, "feed/page.html", {"version": _version(), **found}, status=404 if asked else 200)
+    context = _context(request, member, version=_version(), **_members(query))
+    context.update(reads.read(member.id, request.GET.get("cursor", "")))
+    return render(request, "feed/page.html", context)
+
+
+@require_GET
+@looking
+def members(request: HttpRequest) -> HttpResponse:
+    """The chooser's list while one types."""
+    return render(request, "feed/_members.html", _members(_asked(request)))
+
+
+@require_GET
+@looking
+def feed(request: HttpRequest, member: UUID) -> HttpResponse:
+    """The first page of posts, or with `?cursor=` those that follow."""
+    person = directory.member(member) or stranger(member)
+    cursor = request.GET.get("cursor", "")
+    context = _context(request, person, **reads.read(member, cursor))
+    return render(request, "feed/_posts.html" if cursor else "feed/_feed.html", context)
+
+
+@require_GET
+@looking
+def pulse(request: HttpRequest, member: UUID) -> HttpResponse:
+    """Asked every two seconds: how the feed is made now, what the first posts count, and whether the feed changed."""
+    shown = request.GET.get("snapshot", "")
+    found = reads.pulse(member, shown)
+    response = render(request, "feed/_pulse.html", _context(request, stranger(member), **found.context))
+    if found.changed:
+        trigger_client_event(response, "feed:changed", {"newer": found.newer})
+    return response
+
+
+@require_GET
+@looking
+def trending(request: HttpRequest, member: UUID) -> HttpResponse:
+    return render(request, "feed/_trending.html", {"trending": reads.trending(member)})
+
+
+@require_GET
+@looking
+def people(request: HttpRequest, member: UUID) -> HttpResponse:
+    """Members to follow, by name or a few that the viewer does not follow yet."""
+    query = _asked(request)
+    context = _context(request, stranger(member), q=query)
+    try:
+        context["people"] = directory.people(member, query)
+    except directory.DOWN:
+        context["known"] = False
+    return render(request, "feed/_people.html", context)
+
+
+@require_GET
+@looking
+def hidden(request: HttpRequest, member: UUID) -> HttpResponse:
+    """Whom the viewer muted or blocked."""
+    context = _context(request, stranger(member))
+    try:
+        context["hidden"] = directory.hidden(member)
+    except directory.DOWN:
+        context["known"] = False
+    return render(request, "feed/_hidden_people.html", context)
