@@ -1,6 +1,19 @@
 """The addresses of feeds: `api_urlpatterns` below /api/ and /api/v1/, `urlpatterns` below /."""
 
-from django.urls import URLPattern, URLResolver
+from importlib.util import find_spec
 
-api_urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, path
+
+from feed.api.feed import FeedView
+from feed.api.trending import TrendingView
+
+api_urlpatterns: list[URLPattern | URLResolver] = [
+    path("feed", FeedView.as_view(), name="feed"),
+    path("feed/trending", TrendingView.as_view(), name="trending"),
+]
 urlpatterns: list[URLPattern | URLResolver] = []
+
+if find_spec("feed.api.events"):
+    from feed.api.events import EventsView
+
+    api_urlpatterns.append(path("events", EventsView.as_view(), name="events"))

@@ -1,0 +1,153 @@
+"""Having a viewer's snapshot: the one kept while it serves, else a new one, made by one process at a time."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache as once
+from time import monotonic, sleep
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from nova import clock, metrics
+from nova.errors import NovaError
+from ranking import breaker, candidates, entries, fallback, snapshot
+from ranking.entries import Entry
+from ranking.merge import rank
+from ranking.scoring import Weights
+from ranking.snapshot import Missing, Slice, Snapshot
+
+log = logging.getLogger(__name__)
+
+CH = "ch"
+TIME = snapshot.TIME
+# How a snapshot was come by.
+HIT, STALE, MISS = "hit", "stale", "miss"
+_LOOK_AGAIN_SECONDS = 0.02
+
+
+def obtain(viewer: str, algorithm: str, *, limit: int, explain: bool, now: datetime) -> tuple[Slice, str]:
+    """The first `limit` entries of the viewer's feed, and how they were come by.
+
+    A snapshot past its soft age is served while a new one is made, as long as ClickHouse answers; one that was
+    invalidated is not. Raises what `build` does.
+    """
+    kept = snapshot.read(viewer, algorithm=algorithm, limit=limit, explain=explain)
+    if isinstance(kept, Slice) and kept.about.is_current(kept.generation):
+        if kept.about.is_fresh(now):
+            return kept, HIT
+        if algorithm == CH and breaker.clickhouse.look().after is breaker.State.CLOSED:
+            _rebuild_soon(viewer)
+            return kept, STALE
+    return _build_once(viewer, algorithm, kept.generation, limit, explain, now)
+
+
+def build(viewer: str, algorithm: str, now: datetime, generation: int | None = None) -> Snapshot:
+    """Make a viewer's feed and keep it. `generation`: the viewer's, read before anything else.
+
+    Raises a `nova.errors` class without ClickHouse (`breaker.Refused` when it was not even asked), for order of time
+    `django.db.DatabaseError` without PostgreSQL.
+    """
+    if generation is None:
+        generation = snapshot.read(viewer, algorithm=algorithm, limit=0).generation
+    found = _ranked(viewer, now) if algorithm == CH else _by_time(viewer, now)
+    made = Snapshot.made(found, algorithm=algorithm, generation=generation, now=now)
+    with _timed("snapshot"):
+        snapshot.keep(viewer, made)
+    return made
+
+
+def _ranked(viewer: str, now: datetime) -> list[Entry]:
+    with _timed("candidates"):
+        known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now))
+    weights = Weights.configured()
+    with _timed("scoring"):
+        items = rank(
+            known.candidates,
+            counts=known.counts,
+            interactions=known.interactions,
+            weights=weights,
+            now=now,
+            limit=settings.SNAPSHOT_POSTS,
+        )
+    with _timed("hydration"):
+        return entries.ranked(items, weights)
+
+
+def _by_time(viewer: str, now: datetime) -> list[Entry]:
+    with _timed("fallback"):
+        return fallback.newest(viewer, now)
+
+
+def _build_once(
+    viewer: str, algorithm: str, generation: int, limit: int, explain: bool, now: datetime
+) -> tuple[Slice, str]:
+    """Build, unless another does so already: then wait for theirs, and build after all when it does not come."""
+    token = snapshot.lock(viewer, algorithm, 2 * settings.CLICKHOUSE_DEADLINE)
+    if token is None:
+        theirs = _wait(viewer, algorithm, limit, explain)
+        if theirs is not None:
+            return theirs, HIT
+    try:
+        return build(viewer, algorithm, now, generation).cut(0, limit), MISS
+    finally:
+        snapshot.unlock(viewer, algorithm, token or "")
+
+
+def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | None:
+    end = monotonic() + settings.CLICKHOUSE_DEADLINE
+    while monotonic() < end:
+        sleep(_LOOK_AGAIN_SECONDS)
+        kept = snapshot.read(viewer, algorithm=algorithm, limit=limit, explain=explain)
+        if isinstance(kept, Missing):
+            continue
+        if kept.about.is_current(kept.generation) and kept.about.is_fresh(clock.now()):
+            return kept
+    return None
+
+
+@once
+def _builders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="rebuild")
+
+
+_building: set[str] = set()
+_building_lock = threading.Lock()
+
+
+def _rebuild_soon(viewer: str) -> None:
+    """Make the viewer's ranked feed in the background, unless this process or another is about it already."""
+    with _building_lock:
+        if viewer in _building:
+            return
+        _building.add(viewer)
+    _builders().submit(_rebuild, viewer)
+
+
+def _rebuild(viewer: str) -> None:
+    try:
+        token = snapshot.lock(viewer, CH, 2 * settings.CLICKHOUSE_DEADLINE)
+        if token is None:
+            return
+        try:
+            build(viewer, CH, clock.now())
+        finally:
+            snapshot.unlock(viewer, CH, token)
+    except (NovaError, DatabaseError) as error:
+        log.info("a feed could not be rebuilt: %s", error)
+    finally:
+        with _building_lock:
+            _building.discard(viewer)
+        connection.close()
+
+
+@contextmanager
+def _timed(stage: str) -> Iterator[None]:
+    start = monotonic()
+    try:
+        yield
+    finally:
+        metrics.FEED_STAGE_SECONDS.labels(stage).observe(monotonic() - start)

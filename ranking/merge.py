@@ -1,0 +1,113 @@
+"""From what the sources propose to the order of a feed: merge, score, one post per content, diversity. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ranking.diversity import diversify
+from ranking.scoring import Counts, Score, Weights, score
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post as a source found it. id, author_id: UUIDs as text; media: a JSON list as text; content_key: 0 for none;
+    seen: the viewer has seen it lately."""
+
+    id: str
+    author_id: str
+    created_at: datetime
+    text: str
+    media: str
+    content_key: int
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A post and every source that proposed it, in the order of the sources."""
+
+    post: Post
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A post in its place. moved_by: how many places diversity moved it down (negative: up, into a gap)."""
+
+    post: Post
+    sources: tuple[str, ...]
+    counts: Counts
+    interactions: int
+    score: Score
+    moved_by: int = 0
+
+
+def merge(proposals: Mapping[str, Iterable[Post]]) -> list[Candidate]:
+    """One candidate per post, whatever number of sources proposed it. proposals: source → its posts."""
+    posts: dict[str, Post] = {}
+    sources: dict[str, list[str]] = {}
+    for source, proposed in proposals.items():
+        for post in proposed:
+            posts.setdefault(post.id, post)
+            named = sources.setdefault(post.id, [])
+            if source not in named:
+                named.append(source)
+    return [Candidate(post, tuple(sources[post.id])) for post in posts.values()]
+
+
+def rank(
+    candidates: Iterable[Candidate],
+    *,
+    counts: Mapping[str, Counts],
+    interactions: Mapping[str, int],
+    weights: Weights,
+    now: datetime,
+    limit: int,
+) -> list[Ranked]:
+    """The `limit` best candidates in the order of the feed: what the viewer has not seen, then what they have.
+
+    counts: by post id; interactions: by author id. Whatever is absent is zero.
+    """
+    scored = [
+        Ranked(
+            candidate.post,
+            candidate.sources,
+            seen_so_often := counts.get(candidate.post.id, Counts()),
+            known := interactions.get(candidate.post.author_id, 0),
+            score(
+                weights,
+                age_hours=(now - candidate.post.created_at).total_seconds() / 3600,
+                counts=seen_so_often,
+                interactions=known,
+            ),
+        )
+        for candidate in candidates
+    ]
+    scored.sort(key=lambda item: (item.score.final, item.post.created_at, item.post.id), reverse=True)
+    best = one_per_content(scored)
+    unseen = [item for item in best if not item.post.seen][:limit]
+    seen = [item for item in best if item.post.seen][: limit - len(unseen)]
+    fresh = _spread(unseen, ())
+    return fresh + _spread(seen, fresh)
+
+
+def one_per_content(items: Sequence[Ranked]) -> list[Ranked]:
+    """The first of all posts that say the same; a post without content is nobody's duplicate."""
+    known: set[int] = set()
+    kept: list[Ranked] = []
+    for item in items:
+        key = item.post.content_key
+        if key and key in known:
+            continue
+        known.add(key)
+        kept.append(item)
+    return kept
+
+
+def _spread(items: Sequence[Ranked], before: Sequence[Ranked]) -> list[Ranked]:
+    order = diversify([item.post.author_id for item in items], [item.post.author_id for item in before])
+    return [
+        Ranked(was.post, was.sources, was.counts, was.interactions, was.score, place - index)
+        for place, index in enumerate(order)
+        for was in (items[index],)
+    ]

@@ -1,0 +1,69 @@
+"""The score of a candidate: pure arithmetic, so that any score can be explained and worked out again.
+
+final      = w_freshness * freshness + w_engagement * engagement + w_affinity * affinity
+freshness  = exp(-decay * age_hours)
+engagement = ln(1 + (likes + 2 * comments + 3 * shares) / max(1, impressions))
+affinity   = ln(1 + interactions of this viewer with this author in the last 90 days)
+"""
+
+from dataclasses import asdict, dataclass
+from math import exp, log1p
+from typing import Self
+
+from django.conf import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the parts weigh, the decay of freshness per hour, and the version that names these numbers."""
+
+    freshness: float
+    engagement: float
+    affinity: float
+    decay: float
+    version: str
+
+    @classmethod
+    def configured(cls) -> Self:
+        """The weights of the settings."""
+        return cls(**settings.RANKING_WEIGHTS, decay=settings.FRESHNESS_DECAY, version=settings.RANKING_VERSION)
+
+    def as_dict(self) -> dict[str, float | str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How often each thing happened to a post over its life."""
+
+    impressions: int = 0
+    views: int = 0
+    likes: int = 0
+    comments: int = 0
+    shares: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The three parts, their weighted sum, and the age in hours they were worked out for."""
+
+    age_hours: float
+    freshness: float
+    engagement: float
+    affinity: float
+    final: float
+
+
+def score(weights: Weights, *, age_hours: float, counts: Counts, interactions: int) -> Score:
+    """The score of a post of `age_hours` for a viewer who interacted `interactions` times with its author.
+
+    A clock ahead of ours makes no post younger than now. A count may be below zero for a moment (an unlike overtakes
+    its like): a negative numerator counts as 0.
+    """
+    age = max(0.0, age_hours)
+    freshness = exp(-weights.decay * age)
+    reactions = max(0, counts.likes + 2 * counts.comments + 3 * counts.shares)
+    engagement = log1p(reactions / max(1, counts.impressions))
+    affinity = log1p(max(0, interactions))
+    final = weights.freshness * freshness + weights.engagement * engagement + weights.affinity * affinity
+    return Score(age, freshness, engagement, affinity, final)

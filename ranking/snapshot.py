@@ -1,0 +1,253 @@
+"""The feeds kept in Redis: immutable snapshots, and a pointer to each viewer's newest.
+
+    feed:v1:{viewer}                  pointer: "snapshot generation started"; …:time for the feed in order of time
+    feed:v1:{viewer}:{snapshot}       list: first what is known of the snapshot (JSON), then its entries, packed
+    feed:v1:{viewer}:{snapshot}:why   list: the explanation of each entry
+    feed:v1:{viewer}:{snapshot}:ids   the ids in order, kept longer: what a reader was shown of a snapshot that is gone
+    feed:v1:{viewer}:last             the head of the last snapshot made, for outages
+
+A read is one round trip. Without Redis nothing is found and nothing is kept; nothing here raises for that.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cache as once
+from random import uniform
+from typing import Any, Self
+
+import orjson
+from django.conf import settings
+from redis.commands.core import Script
+
+from nova import generations
+from ranking import cache, entries
+from ranking.entries import Entry
+
+# Posts deleted lately: a sorted set of ids that change data capture writes, whose snapshots still hold them.
+GONE = "gone:posts"
+LAST_GOOD = "last"
+_LAST_GOOD_POSTS = 100
+# A feed in order of time costs little and knows no generations while change data capture stands still.
+_TIME_SOFT_SECONDS = 10
+_IDS_TTLS = 4
+TIME = "time"
+
+# KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, "1" to explain.
+# Returns the viewer's generation and, when the snapshot is there, what is known of it, how many entries it has, the
+# position after the last one read, the entries and their explanations. Deleted posts are left out, the room is filled.
+_READ = """
+local generation = redis.call('GET', KEYS[2]) or '0'
+local snapshot = ARGV[2]
+if snapshot == '' then
+  local pointer = redis.call('GET', KEYS[1])
+  if not pointer then return {generation} end
+  snapshot = string.match(pointer, '^%S+')
+end
+local list = ARGV[1] .. snapshot
+local about = redis.call('LINDEX', list, 0)
+if not about then return {generation} end
+local length = redis.call('LLEN', list) - 1
+local position, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
+local some_gone = redis.call('EXISTS', KEYS[3]) == 1
+local read, whys = {}, {}
+while #read < limit and position < length do
+  local last = math.min(length, position + limit - #read)
+  local chunk = redis.call('LRANGE', list, position + 1, last)
+  local why = ARGV[5] == '1' and redis.call('LRANGE', list .. ':why', position, last - 1) or {}
+  for index, entry in ipairs(chunk) do
+    if not (some_gone and redis.call('ZSCORE', KEYS[3], string.sub(entry, 36, 71))) then
+      read[#read + 1] = entry
+      whys[#whys + 1] = why[index] or '{}'
+    end
+  end
+  position = last
+end
+return {generation, about, length, position, read, whys}
+"""
+
+# KEYS: pointer, generation. ARGV: snapshot, its generation, when it was started, milliseconds to live.
+# A snapshot of an older generation than the pointer's, or begun earlier in the same one, changes nothing.
+_POINT = """
+local pointer = redis.call('GET', KEYS[1])
+if pointer and ARGV[2] ~= (redis.call('GET', KEYS[2]) or '0') then
+  local generation = string.match(pointer, '^%S+ (%d+)')
+  if tonumber(generation) > tonumber(ARGV[2]) then return 0 end
+elseif pointer then
+  local generation, started = string.match(pointer, '^%S+ (%d+) (%d+)')
+  if generation == ARGV[2] and tonumber(started) > tonumber(ARGV[3]) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
+return 1
+"""
+
+_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a snapshot. Times in Unix seconds, but generated_at. shown: how many posts the reader had of
+    earlier snapshots before the first of this one; their ids precede its own."""
+
+    snapshot: str
+    algorithm: str
+    generation: int
+    generated_at: str
+    started: float
+    fresh_until: float
+    version: str
+    shown: int = 0
+
+    def is_current(self, generation: int) -> bool:
+        """Made since the viewer's feed was last invalidated, with the weights of now."""
+        return self.generation == generation and self.version == settings.RANKING_VERSION
+
+    def is_fresh(self, now: datetime) -> bool:
+        return now.timestamp() < self.fresh_until
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some entries of a snapshot. `after`: the position that follows them; `length`: of the whole snapshot.
+    `generation`: the viewer's at the time of reading."""
+
+    about: About
+    generation: int
+    entries: list[Entry]
+    after: int
+    length: int
+
+    @property
+    def has_more(self) -> bool:
+        return self.after < self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no such snapshot, or no Redis. `generation`: the viewer's, 0 without Redis."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A feed as it was made."""
+
+    about: About
+    entries: list[Entry]
+
+    @classmethod
+    def made(cls, found: Sequence[Entry], *, algorithm: str, generation: int, now: datetime) -> Self:
+        """A new one, with an id that holds its time."""
+        soft = settings.SNAPSHOT_SOFT_SECONDS if algorithm != TIME else _TIME_SOFT_SECONDS
+        started = now.timestamp()
+        about = About(
+            snapshot=f"{int(started * 1000):012x}{secrets.token_hex(4)}",
+            algorithm=algorithm,
+            generation=generation,
+            generated_at=entries.rfc3339(now),
+            started=started,
+            # Feeds made together must not all expire together.
+            fresh_until=started + min(soft, settings.SNAPSHOT_SOFT_SECONDS) * uniform(0.9, 1.1),
+            version=settings.RANKING_VERSION,
+        )
+        return cls(about, list(found))
+
+    def cut(self, position: int, limit: int) -> Slice:
+        after = min(len(self.entries), position + limit)
+        return Slice(self.about, self.about.generation, self.entries[position:after], after, len(self.entries))
+
+
+def pointer(viewer: str, algorithm: str) -> str:
+    """The Redis key that names a viewer's newest snapshot of an algorithm."""
+    return f"feed:v1:{viewer}:{TIME}" if algorithm == TIME else f"feed:v1:{viewer}"
+
+
+def key(viewer: str, snapshot: str) -> str:
+    """The Redis key of a snapshot."""
+    return f"feed:v1:{viewer}:{snapshot}"
+
+
+def made_at(snapshot: str) -> float | None:
+    """The Unix seconds in a snapshot's id; None for a text that is no such id."""
+    try:
+        return int(snapshot[:12], 16) / 1000 if len(snapshot) == 20 and int(snapshot, 16) >= 0 else None
+    except ValueError:
+        return None
+
+
+def read(
+    viewer: str, *, algorithm: str, snapshot: str = "", position: int = 0, limit: int, explain: bool = False
+) -> Slice | Missing:
+    """Entries of a snapshot, or of the newest one of `algorithm`."""
+    keys = [pointer(viewer, algorithm), generations.key(viewer), GONE]
+    arguments = [key(viewer, ""), snapshot, position, limit, "1" if explain else "0"]
+    found: Any = cache.ask(lambda redis: _script(_READ)(keys, arguments, client=redis), None)
+    if found is None:
+        return Missing(0)
+    generation = int(found[0])
+    if len(found) == 1:
+        return Missing(generation)
+    _, about, length, after, packed, whys = found
+    read_entries = [Entry(one, why) for one, why in zip(packed, whys, strict=True)]
+    return Slice(About(**orjson.loads(about)), generation, read_entries, after, length)
+
+
+def keep(viewer: str, made: Snapshot, *, shown: Sequence[str] = (), pointed: bool = True) -> bool:
+    """Keep a snapshot; whether the pointer now names it. Not `pointed`: it is only for a reader's next pages."""
+    return bool(cache.ask(lambda redis: _keep(redis, viewer, made, shown, pointed), False))
+
+
+def _keep(redis: Any, viewer: str, made: Snapshot, shown: Sequence[str], pointed: bool) -> bool:
+    name = key(viewer, made.about.snapshot)
+    hard = settings.SNAPSHOT_HARD_SECONDS
+    about = orjson.dumps(asdict(made.about))
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.rpush(name, about, *(entry.packed for entry in made.entries))
+    pipeline.expire(name, hard)
+    if made.entries:
+        pipeline.rpush(f"{name}:why", *(entry.why for entry in made.entries))
+        pipeline.expire(f"{name}:why", hard)
+    ids = entries.bytes_of_ids(shown) + entries.bytes_of_ids([entry.id for entry in made.entries])
+    pipeline.set(f"{name}:ids", ids, ex=_IDS_TTLS * hard)
+    if pointed:
+        last, head = key(viewer, LAST_GOOD), made.entries[:_LAST_GOOD_POSTS]
+        for name, rows in (
+            (last, [about, *(entry.packed for entry in head)]),
+            (f"{last}:why", [entry.why for entry in head]),
+        ):
+            pipeline.delete(name)
+            if rows:
+                pipeline.rpush(name, *rows)
+                pipeline.expire(name, settings.LAST_GOOD_SECONDS)
+        keys = [pointer(viewer, made.about.algorithm), generations.key(viewer)]
+        arguments = [made.about.snapshot, made.about.generation, int(made.about.started * 1000), hard * 1000]
+        pipeline.eval(_POINT, len(keys), *keys, *arguments)
+    return bool(pipeline.execute()[-1])
+
+
+def ids(viewer: str, snapshot: str) -> list[str] | None:
+    """The ids of a snapshot in order, those shown before it first; None when nobody remembers them."""
+    found = cache.ask(lambda redis: redis.get(f"{key(viewer, snapshot)}:ids"), None)
+    return None if found is None else entries.ids_of_bytes(found)
+
+
+def lock(viewer: str, algorithm: str, seconds: float) -> str | None:
+    """Become the one who makes the viewer's snapshot; a token to `unlock` with, "" without Redis, None: another is."""
+    token = secrets.token_hex(8)
+    name = f"{pointer(viewer, algorithm)}:lock"
+    taken: Any = cache.ask(lambda redis: redis.set(name, token, nx=True, px=int(seconds * 1000)) or "taken", "")
+    return None if taken == "taken" else token if taken else ""
+
+
+def unlock(viewer: str, algorithm: str, token: str) -> None:
+    if token:
+        name = f"{pointer(viewer, algorithm)}:lock"
+        cache.ask(lambda redis: redis.eval(_UNLOCK, 1, name, token), None)
+
+
+@once
+def _script(text: str) -> Script:
+    """A script known by its hash: only the hash travels, unless the server has forgotten it."""
+    return cache.redis().register_script(text)

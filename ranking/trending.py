@@ -1,0 +1,86 @@
+"""What the community reacts to now: decayed momentum in a window, with a floor of distinct members.
+
+One definition for the job that keeps the lists, the API that shows them, and the candidate source.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from nova import clickhouse
+from ranking import cache, queries
+
+log = logging.getLogger(__name__)
+
+WINDOWS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+# Seconds between two refreshes of a list. It is kept ten times as long, so that a late job leaves no hole.
+PERIODS = {"1h": 60, "24h": 300, "7d": 3600}
+# More than any page shows: a viewer's hidden authors are taken out when it is read.
+LENGTH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """A post of a list: its decayed momentum, and the distinct members behind it (the author not counted)."""
+
+    id: str
+    score: float
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class HotList:
+    """The posts of a window, hottest first, and when they were found out."""
+
+    posts: list[Hot]
+    generated_at: datetime
+
+
+def key(window: str) -> str:
+    """The Redis key of a window's list: JSON `{"generated_at": RFC 3339, "posts": [[id, score, people], …]}`."""
+    return f"hot:posts:{window}"
+
+
+def hot(window: str, now: datetime, timeout: float) -> HotList:
+    """The list that the job keeps, or the same worked out now. Raises a `nova.errors` class when neither can be had."""
+    kept = cache.ask(lambda redis: redis.get(key(window)), None)
+    if kept is not None:
+        try:
+            return _loaded(kept)
+        except (ValueError, KeyError, TypeError):
+            log.warning("the trending list %s cannot be read and is worked out anew", key(window))
+    return find(window, now, timeout)
+
+
+def find(window: str, now: datetime, timeout: float) -> HotList:
+    """Work a window's list out. timeout in seconds. Raises as `clickhouse.query` does."""
+    parameters = {
+        "decay": settings.FRESHNESS_DECAY,
+        "now": queries.moment(now),
+        "after": queries.moment(now - WINDOWS[window]),
+        "floor": settings.TRENDING_FLOOR_USERS,
+        "cap": LENGTH,
+    }
+    rows = clickhouse.query(queries.sql("trending"), parameters, timeout=timeout)
+    return HotList([Hot(str(post), float(velocity), int(people)) for post, velocity, people in rows], now)
+
+
+def refresh(window: str, now: datetime, timeout: float = 30) -> int:
+    """Work a window's list out and keep it; how many posts it has. Raises a `nova.errors` class or `RedisError`."""
+    found = find(window, now, timeout)
+    cache.redis().set(key(window), _dumped(found), ex=10 * PERIODS[window])
+    return len(found.posts)
+
+
+def _dumped(hot_list: HotList) -> bytes:
+    posts = [(item.id, item.score, item.people) for item in hot_list.posts]
+    return orjson.dumps({"generated_at": hot_list.generated_at, "posts": posts})
+
+
+def _loaded(data: Any) -> HotList:
+    said = orjson.loads(data)
+    return HotList([Hot(*item) for item in said["posts"]], datetime.fromisoformat(said["generated_at"]))
