@@ -5,7 +5,7 @@ that the class has and the source does not stops the consumer, because guessing 
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, Self, get_type_hints
@@ -22,7 +22,7 @@ LATEST = datetime(2299, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 class Column(Protocol):
-    """A semantic type. `read` takes what Debezium or psycopg gives for it, and raises `ValueError` for anything else."""
+    """A semantic type. `read` takes what Debezium or psycopg gives; it raises `ValueError` for anything else."""
 
     def read(self, value: Any) -> Any: ...
 
@@ -159,6 +159,15 @@ class Row:
         row = {name: column.write(getattr(self, name)) for name, column, _ in _columns(type(self))}
         return {**row, **self.derived(), "version": self.version, "is_deleted": int(self.is_deleted)}
 
+    def deleted(self, version: int) -> Self:
+        """The deletion of this row at `version`."""
+        return replace(self, version=version, is_deleted=True)
+
+    @classmethod
+    def columns(cls) -> list[tuple[str, Column, bool]]:
+        """Name, semantic type and "must be there" of each column that is taken from the source."""
+        return _columns(cls)
+
     def derived(self) -> dict[str, Any]:
         """Columns of the copy that the source does not have."""
         return {}
@@ -166,7 +175,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A change as rows. `old` and `new` are the row before and after, where known; `rows` is what to insert, in order."""
+    """A change as rows. `old` and `new`: the row before and after, where known; `rows`: what to insert, in order."""
 
     change: Change
     old: Any
@@ -176,7 +185,6 @@ class Decoded:
 
 @cache
 def _columns(row: type[Row]) -> list[tuple[str, Column, bool]]:
-    """Name, semantic type and "must be there" of each column that `row` takes from the source."""
     hints = get_type_hints(row, include_extras=True)
     found = []
     for field in fields(row):

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         self.stdout.write(
             self.style.SUCCESS(
                 f"{settings.CDC_CONNECTOR} runs; slot {settings.CDC_SLOT} is "
-                f"{'active' if slot.get('active') else 'not active yet (a snapshot comes first)'}, {slot.get('wal_status')}, "
+                f"{'active' if slot.get('active') else 'not active yet'}, {slot.get('wal_status')}, "
                 f"{slot.get('behind', 0):,} bytes behind"
             )
         )

@@ -1,0 +1,271 @@
+"""What staff see of ingestion: how far the consumers are, what could not be stored, and sending it again.
+
+Looking and acting are separate permissions: "Can view …", and "Can replay dead letters".
+"""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from ingestion import lag, replay
+from ingestion.models import DeadLetter, Offset, Replay
+from nova import clock
+
+# More than this in one request would outlast it; the rest is one more click, or the command.
+MOST_AT_ONCE = 2000
+_SHOWN = 20_000
+_PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; max-width: 100%; margin: 0">{}</pre>'
+
+
+class ReadOnly:
+    """Nobody writes these rows by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Offset)
+class OffsetAdmin(ReadOnly, admin.ModelAdmin):
+    list_filter = ("consumer", "topic")
+    list_per_page = 500
+    change_list_template = "admin/ingestion/offset/change_list.html"
+
+    def get_list_display(self, request: HttpRequest) -> list[str | Callable[[Offset], Any]]:
+        """The columns; the lag is Kafka's present one, asked once for the whole page."""
+        live = self._ends(request)
+
+        @admin.display(description="lag")
+        def behind(row: Offset) -> str:
+            return f"{lag.lag(row, live):,}"
+
+        @admin.display(description="end")
+        def end(row: Offset) -> int:
+            return live.get((row.topic, row.partition), row.high_watermark)
+
+        @admin.display(description="pending")
+        def pending(row: Offset) -> str:
+            return "–" if row.pending_lo is None else f"{row.pending_lo} to {row.pending_hi}"
+
+        return ["consumer", "topic", "partition", "next_offset", end, behind, pending, "epoch", "updated_at"]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        live = self._ends(request)
+        context = {"summaries": lag.summaries(Offset.objects.all(), live), "live": bool(live)}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def _ends(self, request: HttpRequest) -> lag.Ends:
+        known: lag.Ends | None = getattr(request, "kafka_ends", None)
+        if known is None:
+            known = lag.ends(Offset.objects.all())
+            request.kafka_ends = known  # type: ignore[attr-defined]
+        return known
+
+
+class AgeFilter(admin.SimpleListFilter):
+    """When a letter was stored."""
+
+    title = "stored"
+    parameter_name = "stored"
+    _HOURS = {"1h": 1, "24h": 24, "7d": 24 * 7, "30d": 24 * 30}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1h", "in the last hour"), ("24h", "in the last 24 hours"), ("7d", "in 7 days"), ("30d", "in 30 days")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
+        hours = self._HOURS.get(self.value() or "")
+        return queryset.filter(created_at__gte=clock.now() - timedelta(hours=hours)) if hours else queryset
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = (
+        "id",
+        "created_at",
+        "topic",
+        "partition",
+        "offset",
+        "reason",
+        "field",
+        "payload",
+        "state",
+        "replay_count",
+    )
+    list_filter = ("topic", "reason", "state", AgeFilter)
+    search_fields = ("detail", "field")
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    actions = ("replay_selected",)
+    change_list_template = "admin/ingestion/deadletter/change_list.html"
+    change_form_template = "admin/ingestion/deadletter/change_form.html"
+    fieldsets = (
+        (None, {"fields": ("state", "reason", "field", "detail", "created_at", "replay_count", "published_at")}),
+        ("Where it was", {"fields": ("consumer", "topic", "partition", "offset", "topic_id", "message_time")}),
+        ("The message", {"fields": ("came_from", "decoded_pretty", "raw_text", "key_text", "headers_list")}),
+        ("Replays", {"fields": ("history",)}),
+    )
+    readonly_fields = ("came_from", "decoded_pretty", "raw_text", "key_text", "headers_list", "history")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("replay-matching/", view(self.replay_matching), name="ingestion_deadletter_replay_matching"),
+            path("<int:letter_id>/replay/", view(self.replay_one), name="ingestion_deadletter_replay"),
+            *super().get_urls(),
+        ]
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ingestion.replay_deadletter")
+
+    # Looking -----------------------------------------------------------------------------------------------------
+
+    @admin.display(description="message")
+    def payload(self, letter: DeadLetter) -> str:
+        text = _readable(letter.raw)
+        return text if len(text) <= 80 else f"{text[:79]}…"
+
+    @admin.display(description="replay of")
+    def came_from(self, letter: DeadLetter) -> str | SafeString:
+        number = next((value for name, value in letter.headers if name == replay.HEADER), None)
+        if not (isinstance(number, str) and number.isdecimal()):
+            return "–"
+        return format_html(
+            '<a href="{}">dead letter {}</a>', reverse("admin:ingestion_deadletter_change", args=[number]), number
+        )
+
+    @admin.display(description="as JSON")
+    def decoded_pretty(self, letter: DeadLetter) -> str | SafeString:
+        if letter.decoded is None:
+            return "it is no JSON"
+        return format_html(_PRE, json.dumps(letter.decoded, indent=2, ensure_ascii=False)[:_SHOWN])
+
+    @admin.display(description="as it came")
+    def raw_text(self, letter: DeadLetter) -> SafeString:
+        return format_html(_PRE, _readable(letter.raw))
+
+    @admin.display(description="key")
+    def key_text(self, letter: DeadLetter) -> SafeString:
+        return format_html(_PRE, _readable(letter.key))
+
+    @admin.display(description="headers")
+    def headers_list(self, letter: DeadLetter) -> str | SafeString:
+        lines = ((name, json.dumps(value, ensure_ascii=False)) for name, value in letter.headers)
+        return format_html_join("", "<div><code>{}</code>: {}</div>", lines) or "none"
+
+    @admin.display(description="history")
+    def history(self, letter: DeadLetter) -> str | SafeString:
+        lines = (
+            (
+                f"{one.at:%Y-%m-%d %H:%M:%S}",
+                one.by or "command line",
+                one.get_outcome_display(),
+                _target(one),
+                one.detail,
+            )
+            for one in letter.replays.select_related("by")
+        )
+        return format_html_join("", "<div>{} by {}: {} {} {}</div>", lines) or "never replayed"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {"may_replay": self.has_replay_permission(request)}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"may_replay": self.has_replay_permission(request)}
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    # Acting ------------------------------------------------------------------------------------------------------
+
+    @admin.action(description="Replay the selected dead letters", permissions=["replay"])
+    def replay_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+        self._replay(request, queryset.order_by("pk"))
+
+    def replay_one(self, request: HttpRequest, letter_id: int) -> HttpResponse:
+        """POST: replay one letter and show it again."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        self._check(request)
+        self._replay(request, DeadLetter.objects.filter(pk=letter_id))
+        return HttpResponseRedirect(reverse("admin:ingestion_deadletter_change", args=[letter_id]))
+
+    def replay_matching(self, request: HttpRequest) -> HttpResponse:
+        """GET: how many letters match the filters in the address. POST: replay those that were there at the GET."""
+        self._check(request)
+        matching = self.get_changelist_instance(request).get_queryset(request)
+        waiting = matching.filter(state=DeadLetter.State.WAITING)
+        last = waiting.order_by("-pk").values_list("pk", flat=True).first() or 0
+        listing = reverse("admin:ingestion_deadletter_changelist")
+        back = f"{listing}?{request.GET.urlencode()}"
+        if request.method == "POST":
+            upto = request.POST.get("upto", "")
+            self._replay(request, waiting.filter(pk__lte=int(upto) if upto.isdecimal() else 0).order_by("pk"))
+            return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Replay all dead letters that match",
+            "opts": self.model._meta,
+            "count": waiting.count(),
+            "most": MOST_AT_ONCE,
+            "upto": last,
+            "filters": [(name, value) for name, value in request.GET.items() if value],
+            "back": back,
+        }
+        return TemplateResponse(request, "admin/ingestion/deadletter/replay_matching.html", context)
+
+    def _check(self, request: HttpRequest) -> None:
+        if not (self.has_replay_permission(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+
+    def _replay(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> None:
+        """Replay and say what became of it. Any second click finds the letters replayed, and says so."""
+        ids = list(letters.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
+        outcome = replay.replay(ids[:MOST_AT_ONCE], by=request.user, detail="admin")  # type: ignore[arg-type]
+        level = messages.ERROR if outcome.failed else messages.SUCCESS if outcome.sent else messages.WARNING
+        more = f" More are left: only {MOST_AT_ONCE:,} are sent at once." if len(ids) > MOST_AT_ONCE else ""
+        self.message_user(request, f"{outcome}.{more}", level)
+
+
+@admin.register(Replay)
+class ReplayAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("at", "letter", "by", "outcome", "target", "detail")
+    list_filter = ("outcome", "at")
+    list_select_related = ("letter", "by")
+
+    @admin.display(description="to")
+    def target(self, one: Replay) -> str:
+        return _target(one) or "–"
+
+
+def _target(one: Replay) -> str:
+    if one.target_offset is None:
+        return ""
+    return f"{one.target_topic}[{one.target_partition}] @ {one.target_offset}"
+
+
+def _readable(value: Any) -> str:
+    """Bytes as text, or in hex where they are none; a long one is cut."""
+    if value is None:
+        return "(none)"
+    raw = bytes(value)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw[: _SHOWN // 3].hex(" ")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(raw):,} bytes)"

@@ -1,0 +1,186 @@
+"""The sink of the source tables' changes: at least once, into copies where the newest version of a row wins.
+
+Everything here may happen twice: rows carry the version of their change, reactions an id that follows from their row.
+So the ledger moves last, together with the dead letters, and a crash before that only repeats.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from confluent_kafka import Message
+from django.conf import settings
+
+from ingestion import connector, dead_letters, envelope, ledger, reactions, truncation
+from ingestion.contract import Event
+from ingestion.decoders import ROWS, Row, encode
+from ingestion.effects import Effects, announce
+from ingestion.errors import EXIT_SETTINGS, Halt, InvalidMessage
+from ingestion.ledger import Partition, Pending
+from ingestion.models import DeadLetter
+from nova import clickhouse, clock, kafka, topics
+from nova.errors import Permanent, Transient
+from nova.metrics import CONSUMER_BATCH_ROWS, CONSUMER_BATCH_SECONDS, CONSUMER_DEAD_LETTERS, CONSUMER_ROWS
+
+log = structlog.get_logger(__name__)
+
+NAME = "cdc"
+# A change should be seen at once: batches are small, and each is one fast insert.
+BATCH_SECONDS = 0.03
+_LARGEST_EPOCH = 255
+
+
+@dataclass
+class Batch:
+    """A decoded batch. truncated: (table, version) in order; limits: how many dead letters there were lately."""
+
+    rows: list[Row] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    truncated: list[tuple[str, int]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    effects: Effects = field(default_factory=Effects)
+    limits: dead_letters.Limits = field(default_factory=dead_letters.Limits)
+
+
+class CdcSink:
+    """Stores the changes of all source tables."""
+
+    name = NAME
+    topics = topics.CDC
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        # A repeat within this process is absorbed by its token; one after a restart, perhaps after someone deleted rows
+        # or mended a decoder, is written anew, which the versions allow.
+        self._run = secrets.token_hex(4)
+
+    def prepare(self) -> None:
+        """Check the source tables and the connector, and learn the restore epoch."""
+        with ledger.answering():
+            if tables := connector.tables_without_full_old_rows():
+                raise Halt(
+                    f"{', '.join(tables)}: not published with REPLICA IDENTITY FULL, so their deletions could not be "
+                    "followed. Run manage.py migrate",
+                    EXIT_SETTINGS,
+                )
+        check_connector()
+        [(self._epoch,)] = clickhouse.query("SELECT max(epoch) FROM restore_epochs")
+        log.info("cdc_prepared", restore_epoch=self._epoch)
+
+    def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
+        """Never called in earnest, since this sink leaves no batch pending; a repeat is a flush like any other."""
+        self.flush(part, messages)
+
+    def flush(self, part: Partition, messages: list[Message]) -> None:
+        """Store one batch: rows, then what they count as, then the ledger with the dead letters."""
+        new = [message for message in messages if message.offset() >= part.next_offset]
+        if not new:
+            return
+        if not isinstance(part.memo, Batch):
+            with CONSUMER_BATCH_SECONDS.labels(NAME, "decode").time():
+                part.memo = self.decode(part, new)
+        batch: Batch = part.memo
+        token = f"{part.topic_id}:{part.partition}:{new[0].offset()}-{new[-1].offset()}:{self._run}"
+        with CONSUMER_BATCH_SECONDS.labels(NAME, "insert").time():
+            _insert(batch.rows, token)
+            self._truncate(batch)
+            behind = truncation.behind_barrier(batch.rows)
+            _insert(behind, f"{token}:behind")
+            _publish([*batch.events, *_taken_back(behind)])
+        with CONSUMER_BATCH_SECONDS.labels(NAME, "ledger").time():
+            ledger.advance(part, hi=new[-1].offset(), letters=batch.letters)
+        dead_letters.note(part, batch.limits)
+        self._afterwards(part, batch)
+
+    def decode(self, part: Partition, messages: list[Message]) -> Batch:
+        """What a batch's messages mean. Raises `Halt` when a column is gone or too many cannot be read."""
+        batch, failed, unavailable = Batch(), [], connector.unavailable_value()
+        for position, message in enumerate(messages):
+            try:
+                self._decode(message, unavailable, batch)
+            except InvalidMessage as error:
+                failed.append(position)
+                batch.letters.append(dead_letters.letter(part, message, error))
+            except Halt as error:
+                raise Halt(f"{part} @ {message.offset()}: {error}", error.exit_code) from error
+        batch.limits = dead_letters.weigh(part, len(messages), failed)
+        return batch
+
+    def _decode(self, message: Message, unavailable: str, batch: Batch) -> None:
+        change = envelope.parse(message.value(), unavailable=unavailable)
+        if change is None:
+            return
+        if topics.of_table(change.table) != message.topic() or change.table not in ROWS:
+            raise InvalidMessage("not_an_envelope", "source.table", f"{change.table!r} does not belong in this topic")
+        if change.op == "t":
+            batch.truncated.append((change.table, change.version(self._epoch)))
+            return
+        decoded = ROWS[change.table].from_change(change, epoch=self._epoch)
+        batch.rows += decoded.rows
+        batch.events += reactions.events_of(decoded, now=clock.now())
+        batch.effects.add(decoded)
+
+    def _truncate(self, batch: Batch) -> None:
+        for table, version in batch.truncated:
+            log.warning("table_truncated", table=table, version=version)
+            for rows in truncation.empty(table, version):
+                _publish(_taken_back(rows))
+
+    def _afterwards(self, part: Partition, batch: Batch) -> None:
+        """What may be lost without harm: feeds learn of it by their age, dead letters are published later."""
+        for letter in batch.letters:
+            CONSUMER_DEAD_LETTERS.labels(NAME, part.topic, letter.reason).inc()
+        if batch.rows:
+            CONSUMER_ROWS.labels(NAME, batch.rows[0].TARGET).inc(len(batch.rows))
+            CONSUMER_BATCH_ROWS.labels(NAME).observe(len(batch.rows))
+        announce(batch.effects, now=clock.now())
+        if batch.letters:
+            try:
+                dead_letters.publish(NAME)
+            except Transient as error:
+                log.warning("dead_letters_not_published", error=str(error))
+
+
+def check_connector() -> None:
+    """Compare the live connector with the wanted configuration; without Connect, go on with what is in Kafka already.
+
+    Raises `Halt` when a setting that the decoders rely on is another one.
+    """
+    try:
+        different = connector.config_differences()
+    except (Transient, Permanent) as error:
+        log.warning("connector_not_checked", error=str(error))
+        return
+    if shaping := [str(difference) for difference in different if difference.shapes_messages]:
+        raise Halt(
+            f"the connector {settings.CDC_CONNECTOR} writes messages that would be misread: {'; '.join(shaping)}. "
+            "Run manage.py setup_cdc",
+            EXIT_SETTINGS,
+        )
+    for difference in different:
+        log.warning("connector_differs", setting=difference.key)
+
+
+def _insert(rows: list[Row], token: str) -> None:
+    """One insert: a partition holds the changes of one table."""
+    if rows:
+        columns = list(rows[0].to_clickhouse())
+        clickhouse.insert_bytes(rows[0].TARGET, columns, encode(rows), fmt="JSONEachRow", token=token)
+
+
+def _taken_back(rows: Iterable[Row]) -> list[Event]:
+    now = clock.now()
+    return [
+        event
+        for row in rows
+        if isinstance(row, reactions.Reaction)
+        for event in reactions.event(row, taken_back=True, now=now)
+    ]
+
+
+def _publish(events: list[Event]) -> None:
+    """Write reactions to the events topic; returns when the broker has acknowledged them all."""
+    if events:
+        records = [(event.key(), event.line(), None) for event in events]
+        kafka.send(topics.EVENTS, records, timeout=settings.INTAKE_ACK_SECONDS)

@@ -1,0 +1,92 @@
+"""What a change of the community means for feeds already made: whose must be made anew, what must not be shown.
+
+Raised after the rows are in ClickHouse, so that a feed made anew has them. A feed that is not told of a change is made
+anew by its age: losing this costs seconds, hence a failure is logged and nothing more.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from redis import RedisError
+
+from community import selectors
+from ingestion.decoders import BlockRow, Decoded, FollowRow, PostRow
+from nova import generations, redis
+
+log = structlog.get_logger(__name__)
+
+# Posts deleted lately: a sorted set of their ids by the time of the deletion (s since 1970); readers leave them out.
+GONE_POSTS = "gone:posts"
+_CHUNK = 1000
+
+
+@dataclass
+class Effects:
+    """viewers: members whose own feed changes; authors: those whose followers' feeds change; gone: deleted posts."""
+
+    viewers: set[UUID] = field(default_factory=set)
+    authors: set[UUID] = field(default_factory=set)
+    gone: set[UUID] = field(default_factory=set)
+
+    def add(self, decoded: Decoded) -> None:
+        """Note what one change means. A row that a snapshot read, or an edited text, changes no feed's order."""
+        if decoded.change.op == "r":
+            return
+        for row in (decoded.old, decoded.new):
+            if isinstance(row, FollowRow):
+                self.viewers.add(row.follower_id)
+            elif isinstance(row, BlockRow):
+                self.viewers.add(row.blocker_id)
+                if row.kind == "block":
+                    self.viewers.add(row.blocked_id)
+        if isinstance(decoded.old or decoded.new, PostRow):
+            self._add_post(decoded.old, decoded.new)
+
+    def _add_post(self, old: PostRow | None, new: PostRow | None) -> None:
+        if old and new and old.author_id == new.author_id:
+            return
+        self.authors |= {row.author_id for row in (old, new) if row}
+        if old and not new:
+            self.gone.add(old.id)
+
+
+def announce(effects: Effects, *, now: datetime) -> None:
+    """Tell the readers. Never raises for a store that does not answer: it is logged."""
+    try:
+        if effects.gone:
+            _hide(effects.gone, now.timestamp())
+        generations.bump(effects.viewers)
+        if effects.authors and settings.FANOUT_BOUND:
+            followers = selectors.followers_of(effects.authors, settings.FANOUT_BOUND)
+            for some in _chunks(followers):
+                generations.bump(_with_snapshot(some))
+    except (RedisError, DatabaseError) as error:
+        log.warning("feeds_not_told", error=str(error), viewers=len(effects.viewers), authors=len(effects.authors))
+
+
+def _hide(posts: Iterable[UUID], now: float) -> None:
+    pipeline = redis.cache().pipeline(transaction=False)
+    pipeline.zadd(GONE_POSTS, {str(post): now for post in posts})
+    # No snapshot that holds an older one is still alive.
+    pipeline.zremrangebyscore(GONE_POSTS, "-inf", now - settings.SNAPSHOT_HARD_SECONDS)
+    pipeline.expire(GONE_POSTS, settings.SNAPSHOT_HARD_SECONDS)
+    pipeline.execute()
+
+
+def _with_snapshot(viewers: list[UUID]) -> list[UUID]:
+    pipeline = redis.cache().pipeline(transaction=False)
+    for viewer in viewers:
+        pipeline.exists(f"feed:v1:{viewer}")
+    return [viewer for viewer, there in zip(viewers, pipeline.execute(), strict=True) if there]
+
+
+def _chunks(viewers: Iterable[UUID]) -> Iterator[list[UUID]]:
+    rest = iter(viewers)
+    while some := list(islice(rest, _CHUNK)):
+        yield some
