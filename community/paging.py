@@ -1,7 +1,6 @@
 """Pages by key: a cursor names the last row of a page, so that new rows never shift the next one."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,13 +33,16 @@ class Cursor:
     def decode(cls, text: str) -> "Cursor":
         """Raises `ValueError` for anything that `encode` did not make."""
         if len(text) != _CURSOR_CHARACTERS:
-            raise ValueError("a cursor has 32 characters")
+            raise ValueError("not a cursor: wrong length")
         try:
-            raw = base64.b64decode(text, altchars=b"-_", validate=True)
+            raw = base64.urlsafe_b64decode(text)
             created_at = _EPOCH + int.from_bytes(raw[:8], "big", signed=True) * _MICROSECOND
-        except (binascii.Error, OverflowError) as error:
+            cursor = cls(created_at, UUID(bytes=raw[8:]))
+        except (ValueError, OverflowError) as error:
             raise ValueError("not a cursor") from error
-        return cls(created_at, UUID(bytes=raw[8:]))
+        if cursor.encode() != text:
+            raise ValueError("not a cursor: another spelling")
+        return cursor
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ INSERT_SETTINGS: dict[str, Any] = {
 }
 MAX_ROWS = 1_048_448
 
+# A temporary table: its (name, type) columns and its rows.
+Table = tuple[Sequence[tuple[str, str]], Sequence[tuple[Any, ...]]]
+
 
 def classify(code: int, text: str) -> NovaError:
     """The decision for a server's error `code`; `text` is what the server said."""
@@ -146,10 +149,12 @@ def query(
     timeout: float = 30,
     server_settings: Mapping[str, Any] | None = None,
     columnar: bool = False,
+    tables: Mapping[str, Table] | None = None,
 ) -> list[Any]:
     """Rows (tuples), or columns with `columnar`, of a SELECT. `params` fill `{name:Type}` placeholders on the server.
 
-    timeout: seconds for the whole call, on the server and on the wire.
+    timeout: seconds for the whole call, on the server and on the wire. tables: temporary ones that travel with the query,
+    for lists too long for a statement.
     Raises a `nova.errors` class: `Ambiguous` when no answer came, `Transient`, `Overloaded`, `Permanent`.
     """
     limits = {"max_execution_time": max(1, round(timeout)), "timeout_overflow_mode": "throw", **(server_settings or {})}
@@ -159,6 +164,10 @@ def query(
             dict(params or {}),
             columnar=columnar,
             settings=limits,
+            external_tables=[
+                {"name": name, "structure": list(structure), "data": list(rows)}
+                for name, (structure, rows) in (tables or {}).items()
+            ],
         )
 
 

@@ -81,6 +81,12 @@ local = _Local()
 _redis_again_at = 0.0
 
 
+def forgive_redis() -> None:
+    """Ask Redis again at the next call, whatever failed before."""
+    global _redis_again_at
+    _redis_again_at = 0.0
+
+
 def _count(key: str) -> tuple[int, float]:
     global _redis_again_at
     if time.monotonic() >= _redis_again_at:

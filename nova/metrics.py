@@ -32,7 +32,7 @@ FEED_ANSWERS = Counter(
 )
 FEED_STAGE_SECONDS = Histogram(
     "nova_feed_stage_seconds",
-    "Seconds that one stage of a feed took: candidates and counts, scoring and diversity, hydration, snapshot, fallback.",
+    "Seconds that one stage of a feed took: candidates (with counts), scoring, hydration, snapshot, fallback.",
     ["stage"],
     buckets=_FAST,
 )
