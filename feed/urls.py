@@ -6,12 +6,13 @@ from django.urls import URLPattern, URLResolver, path
 
 from feed.api.feed import FeedView
 from feed.api.trending import TrendingView
+from feed.page.urls import urlpatterns as page_urlpatterns
 
 api_urlpatterns: list[URLPattern | URLResolver] = [
     path("feed", FeedView.as_view(), name="feed"),
     path("feed/trending", TrendingView.as_view(), name="trending"),
 ]
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [*page_urlpatterns]
 
 if find_spec("feed.api.events"):
     from feed.api.events import EventsView

@@ -5,7 +5,9 @@ Gauges name how the processes of one multiprocess folder are put together: `max`
 which would leave a file behind for each web worker that ever died.
 """
 
+import logging
 import os
+from collections.abc import Callable, Iterable, Sequence
 
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import (
@@ -18,6 +20,10 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+log = logging.getLogger(__name__)
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
@@ -119,16 +125,111 @@ CONSUMER_PENDING_REDO = Gauge(
     multiprocess_mode="mostrecent",
 )
 
-# Background jobs ----------------------------------------------------------------------------------------------------
+# Background jobs and what they watch: the same in every process, read from PostgreSQL when somebody asks -------------
 
-JOB_RUNS = Counter("nova_job_runs", "Runs of a background job, by outcome (done, skipped, failed).", ["job", "outcome"])
-JOB_SECONDS = Histogram("nova_job_seconds", "Seconds that a run of a background job took.", ["job"], buckets=_SLOW)
-JOB_LAST_RUN = Gauge(
-    "nova_job_last_run_timestamp_seconds",
+
+class Shared:
+    """A metric that no process owns. Its values come from what `read_shared_from` was given, at each scrape.
+
+    kind: "counter" or "gauge"; labels: as the values come, in this order.
+    """
+
+    def __init__(self, kind: str, name: str, documentation: str, labels: Sequence[str]) -> None:
+        self.kind, self.name, self.documentation, self.labels = kind, name, documentation, tuple(labels)
+
+    def family(self) -> CounterMetricFamily | GaugeMetricFamily:
+        """An empty family to add samples to."""
+        made = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
+        return made(self.name, self.documentation, labels=self.labels)
+
+
+JOB_RUNS = Shared(
+    "counter",
+    "nova_job_runs",
+    "Runs of a background job, by outcome (done, failed, retried; skipped: another run had the slot or was going on).",
+    ["job", "outcome"],
+)
+JOB_SECONDS = Shared("counter", "nova_job_seconds", "Seconds that all runs of a background job took.", ["job"])
+JOB_ITEMS = Shared(
+    "counter", "nova_job_items", "What all runs of a background job dealt with (posts, members, letters).", ["job"]
+)
+JOB_LAST_SECONDS = Shared(
+    "gauge", "nova_job_last_seconds", "Seconds that the last run of a background job took.", ["job"]
+)
+JOB_LAST_ITEMS = Shared("gauge", "nova_job_last_items", "What the last run of a background job dealt with.", ["job"])
+JOB_LAST_DONE = Shared(
+    "gauge",
+    "nova_job_last_done_timestamp_seconds",
     "When a background job last ended well, in Unix seconds.",
     ["job"],
-    multiprocess_mode="max",
 )
+JOB_RUNNING = Shared("gauge", "nova_job_running", "1 while a run of a background job is going on.", ["job"])
+JOB_PERIOD_SECONDS = Shared(
+    "gauge",
+    "nova_job_period_seconds",
+    "Seconds between two runs of a background job by its schedule; absent while the schedule is switched off.",
+    ["job"],
+)
+WARMER_READY = Shared(
+    "gauge",
+    "nova_warmer_ready_share",
+    "Share of the most active members whose feed was ready before and after the last pass of the cache warmer.",
+    ["when"],
+)
+WARMER_VISITS = Shared(
+    "counter",
+    "nova_warmer_visits",
+    "Active members that came between two passes of the warmer, by what their feed was (bought: made by the warmer).",
+    ["feed"],
+)
+SLOT_ACTIVE = Shared("gauge", "nova_cdc_slot_active", "1 while something reads the replication slot.", ["slot"])
+SLOT_RETAINED_BYTES = Shared(
+    "gauge",
+    "nova_cdc_slot_retained_bytes",
+    "Bytes of WAL that PostgreSQL keeps for the replication slot.",
+    ["slot"],
+)
+SLOT_LOST = Shared(
+    "gauge", "nova_cdc_slot_lost", "1 when the slot is missing or its WAL is gone: changes are lost.", ["slot"]
+)
+LEDGER_LAG = Shared(
+    "gauge",
+    "nova_ledger_lag",
+    "Messages in Kafka that are not safely in ClickHouse yet, by the ledger, whether or not a consumer runs.",
+    ["consumer"],
+)
+
+Reading = tuple[Shared, Sequence[str], float]
+
+
+class _SharedCollector(Collector):
+    """Gives the values of all `Shared` metrics; none of them while their source does not answer."""
+
+    def __init__(self) -> None:
+        self.read: Callable[[], Iterable[Reading]] = lambda: ()
+
+    def describe(self) -> Iterable[Metric]:
+        # Asked at registration: reading from PostgreSQL while Django starts would be too early.
+        return [value.family() for value in globals().values() if isinstance(value, Shared)]
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        try:
+            for metric, labels, value in self.read():
+                families.setdefault(metric.name, metric.family()).add_metric(labels, value)
+        except Exception:
+            log.warning("the metrics of background jobs cannot be read", exc_info=True)
+            return []
+        return families.values()
+
+
+_shared = _SharedCollector()
+REGISTRY.register(_shared)
+
+
+def read_shared_from(source: Callable[[], Iterable[Reading]]) -> None:
+    """Name the function that reads the values of `Shared` metrics: (metric, values of its labels, value)."""
+    _shared.read = source
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -137,4 +238,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(_shared)
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache as once
 from pathlib import Path
@@ -33,6 +34,10 @@ class State(StrEnum):
     CLOSED = "closed"
     HALF_OPEN = "half_open"
     OPEN = "open"
+
+    @property
+    def label(self) -> str:
+        return self.replace("_", " ")
 
 
 _GAUGE = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
@@ -69,6 +74,11 @@ class Verdict:
     failures: int
     opened_at: int
     shared: bool = True
+
+    @property
+    def opened(self) -> datetime | None:
+        """When it opened last, or was forced."""
+        return datetime.fromtimestamp(self.opened_at / 1000, UTC) if self.opened_at else None
 
 
 class Local:

@@ -6,9 +6,8 @@ After a failure Redis is left alone for a moment, by this process: a frozen one 
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from nova.redis import cache as redis
@@ -23,7 +22,7 @@ LEAVE_ALONE_SECONDS = 1.0
 _again_at = 0.0
 
 
-def ask(call: Callable[[Redis], T], otherwise: U) -> T | U:
+def ask(call: Callable[[Any], T], otherwise: U) -> T | U:
     """What `call` gets from Redis, or `otherwise` when Redis does not answer. Blocks at most for its timeout."""
     global _again_at
     if monotonic() < _again_at:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
@@ -85,7 +85,7 @@ def gather(viewer: str, now: datetime) -> Gathered:
         ),
     }
     asked = {name: _threads().submit(source) for name, source in sources.items()}
-    known = _threads().submit(_interactions, viewer, since, deadline)
+    known: Future[Mapping[str, int]] = _threads().submit(_interactions, viewer, since, deadline)
     proposals = {name: _answer(future, deadline) for name, future in asked.items()}
     if not any(proposals.values()):
         proposals[NEWEST] = _posts("newest", common, deadline)
@@ -126,7 +126,7 @@ def _trending(common: Mapping[str, Any], now: datetime, deadline: Deadline) -> l
     return [found[identifier] for identifier in best if identifier in found]
 
 
-def _interactions(viewer: str, since: Any, deadline: Deadline) -> dict[str, int]:
+def _interactions(viewer: str, since: date, deadline: Deadline) -> Mapping[str, int]:
     rows = clickhouse.query(queries.sql("interactions"), {"viewer": viewer, "since": since}, timeout=deadline.left())
     return {str(author): int(number) for author, number in rows}
 

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from redis.exceptions import RedisError
 
+from nova.errors import Transient
 from ranking import authors, breaker, candidates, entries, trending
 from ranking.candidates import Deadline
 
@@ -22,6 +24,14 @@ class Trending:
 def shown(viewer: str, window: str, limit: int, now: datetime) -> Trending:
     """At most `limit` posts of a window. Raises a `nova.errors` class when ClickHouse does not answer."""
     return breaker.clickhouse.call(lambda: _shown(viewer, window, limit, now))
+
+
+def refresh(window: str, now: datetime) -> int:
+    """Work a window's list out and keep it. Raises a `nova.errors` class."""
+    try:
+        return trending.refresh(window, now)
+    except RedisError as error:
+        raise Transient(f"the trending list cannot be kept: {error}") from error
 
 
 def _shown(viewer: str, window: str, limit: int, now: datetime) -> Trending:

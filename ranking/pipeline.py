@@ -24,7 +24,7 @@ from ranking.entries import Entry
 from ranking.hotlist import Trending
 from ranking.snapshot import About, Missing, Slice, Snapshot
 
-__all__ = ["CH", "TIME", "InvalidCursor", "Page", "Trending", "newer", "page", "rank", "trending"]
+__all__ = ["CH", "TIME", "InvalidCursor", "Page", "Trending", "newer", "page", "rank", "refresh_trending", "trending"]
 
 # No snapshot is longer.
 _ALL = 1_000_000
@@ -85,7 +85,8 @@ def page(
     else:
         since = Cursor.decode(cursor, viewer)
         algo, found = since.asked, _next(viewer, since, limit, explain, at)
-    entries, after = found.part.entries, found.part.after
+    entries: Sequence[Entry] = found.part.entries
+    after = found.part.after
     # A snapshot made before a block may hold authors who must not be seen by now.
     if cursor is not None and not found.part.about.is_current(found.part.generation):
         entries, after = _without_hidden(viewer, found.part, limit, explain)
@@ -131,6 +132,11 @@ def rank(viewer_id: UUID, now: datetime | None = None) -> str:
 def trending(viewer_id: UUID, window: str, limit: int, now: datetime | None = None) -> Trending:
     """What is hot in a window ("1h", "24h", "7d"), as this viewer may see it. Raises a `nova.errors` class."""
     return hotlist.shown(str(viewer_id), window, limit, now or clock.now())
+
+
+def refresh_trending(window: str, now: datetime) -> int:
+    """Work a window's list out for everyone and keep it; how many posts it has. Raises a `nova.errors` class."""
+    return hotlist.refresh(window, now)
 
 
 def _cursor(about: About, after: int, last: str, asked: str) -> Cursor:

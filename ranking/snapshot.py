@@ -182,7 +182,7 @@ def read(
 ) -> Slice | Missing:
     """Entries of a snapshot, or of the newest one of `algorithm`."""
     keys = [pointer(viewer, algorithm), generations.key(viewer), GONE]
-    arguments = [key(viewer, ""), snapshot, position, limit, "1" if explain else "0"]
+    arguments: list[str | int] = [key(viewer, ""), snapshot, position, limit, "1" if explain else "0"]
     found: Any = cache.ask(lambda redis: _script(_READ)(keys, arguments, client=redis), None)
     if found is None:
         return Missing(0)

@@ -1,7 +1,6 @@
 """GET /api/feed."""
 
 from time import perf_counter
-from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -20,7 +19,7 @@ from ranking import pipeline
 class FeedView(APIView):
     """The viewer's feed, page by page."""
 
-    throttle_classes: ClassVar[list[Any]] = [ViewerThrottle]
+    throttle_classes = [ViewerThrottle]
     throttle_scope = "feed"
 
     @extend_schema(

@@ -1,7 +1,5 @@
 """GET /api/feed/trending."""
 
-from typing import Any, ClassVar
-
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -17,7 +15,7 @@ from ranking import pipeline
 class TrendingView(APIView):
     """What the community reacts to now, without what the viewer must not see."""
 
-    throttle_classes: ClassVar[list[Any]] = [ViewerThrottle]
+    throttle_classes = [ViewerThrottle]
     throttle_scope = "trending"
 
     @extend_schema(

@@ -1,0 +1,64 @@
+"""The breaker in the admin: its state now, what it did, and three buttons for those who may force it."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from ranking import breaker
+from ranking.models import BreakerEvent
+
+_ACTS = {"open": "held open", "closed": "held closed", "": "released"}
+
+
+@admin.register(BreakerEvent)
+class BreakerEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The history, newest first; it is written by the breaker and never by hand."""
+
+    list_display = ["at", "breaker", "before", "after", "by", "reason"]
+    list_filter = ["breaker", "after", "at"]
+    search_fields = ["reason", "by"]
+    date_hierarchy = "at"
+    change_list_template = "admin/ranking/breakerevent/change_list.html"
+    actions: ClassVar[list[Any]] = []
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: BreakerEvent | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: BreakerEvent | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        force = path("force", self.admin_site.admin_view(self.force), name="ranking_breakerevent_force")
+        return [force, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        verdict = breaker.clickhouse.look()
+        context = {
+            **(extra_context or {}),
+            "title": "Breaker",
+            "now": verdict,
+            "opened_at": verdict.opened,
+            "may_force": request.user.has_perm("ranking.force_breaker"),
+        }
+        return super().changelist_view(request, context)
+
+    def force(self, request: HttpRequest) -> HttpResponse:
+        """POST `state`: open, closed, or empty to let it go."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        state = request.POST.get("state")
+        if not request.user.has_perm("ranking.force_breaker") or state not in _ACTS:
+            raise PermissionDenied
+        by = request.user.get_username()
+        verdict = breaker.clickhouse.force(state, by=by, reason=f"{_ACTS[state]} in the admin")
+        if verdict.shared:
+            messages.success(request, f"The breaker for ClickHouse is {_ACTS[state]}.")
+        else:
+            messages.warning(request, f"Redis does not answer: the breaker is {_ACTS[state]} in one process only.")
+        return HttpResponseRedirect(reverse("admin:ranking_breakerevent_changelist"))

@@ -1,0 +1,92 @@
+"""The breaker's rules, step by step on a clock of the test's own."""
+
+import pytest
+
+from ranking.breaker import Limits, Local, State, Verdict
+
+LIMITS = Limits(failures=3, window=10_000, open_for=5_000, lease=2_000)
+
+
+class Steps:
+    def __init__(self) -> None:
+        self.local, self.now = Local(), 1_000_000
+
+    def __call__(self, act: str, argument: str = "a", *, after: int = 0) -> Verdict:
+        self.now += after
+        return self.local.step(act, argument, LIMITS, self.now)
+
+
+@pytest.fixture
+def step() -> Steps:
+    return Steps()
+
+
+@pytest.fixture
+def opened(step: Steps) -> Steps:
+    for _ in range(LIMITS.failures):
+        step("fail")
+    assert step("look").after is State.OPEN
+    return step
+
+
+def test_it_opens_after_so_many_failures_within_the_window(step: Steps) -> None:
+    assert [step("fail").after for _ in range(3)] == [State.CLOSED, State.CLOSED, State.OPEN]
+
+
+def test_failures_further_apart_than_the_window_do_not_add_up(step: Steps) -> None:
+    for _ in range(10):
+        step("fail")
+        assert step("fail").after is State.CLOSED
+        step("look", after=LIMITS.window)
+
+
+def test_open_it_refuses_until_its_time_is_over(opened: Steps) -> None:
+    assert not opened("admit", after=LIMITS.open_for - 1).allowed
+    probe = opened("admit", after=1)
+    assert (probe.allowed, probe.before, probe.after) == (True, State.OPEN, State.HALF_OPEN)
+
+
+def test_half_open_it_lets_one_probe_through(opened: Steps) -> None:
+    assert opened("admit", "probe", after=LIMITS.open_for).allowed
+    assert not any(opened("admit", f"other {number}").allowed for number in range(50))
+
+
+def test_the_probes_success_closes_it(opened: Steps) -> None:
+    opened("admit", "probe", after=LIMITS.open_for)
+    assert opened("succeed", "probe").after is State.CLOSED
+    assert opened("admit", "other").allowed
+
+
+def test_the_probes_failure_opens_it_for_another_while(opened: Steps) -> None:
+    opened("admit", "probe", after=LIMITS.open_for)
+    assert opened("fail", "probe").after is State.OPEN
+    assert not opened("admit", after=LIMITS.open_for - 1).allowed
+    assert opened("admit", after=1).allowed
+
+
+def test_a_lost_probe_is_replaced_when_its_lease_is_over(opened: Steps) -> None:
+    opened("admit", "lost", after=LIMITS.open_for)
+    assert opened("admit", "next", after=LIMITS.lease).allowed
+    assert opened("succeed", "lost").after is State.HALF_OPEN
+    assert opened("succeed", "next").after is State.CLOSED
+
+
+def test_late_failures_do_not_keep_it_open_longer(opened: Steps) -> None:
+    first = opened("look").opened_at
+    assert opened("fail", after=3_000).opened_at == first
+
+
+def test_a_late_success_does_not_close_it(opened: Steps) -> None:
+    assert opened("succeed").after is State.OPEN
+
+
+@pytest.mark.parametrize(("forced", "allowed"), [("open", False), ("closed", True)])
+def test_forced_it_stays_as_it_is_held(opened: Steps, forced: str, allowed: bool) -> None:
+    opened("force", forced)
+    for _ in range(5):
+        opened("fail")
+        opened("succeed")
+    assert opened("admit", after=LIMITS.open_for).allowed is allowed
+    released = opened("force", "")
+    assert (released.after, released.forced) == (State.CLOSED, "")
+    assert opened("admit").allowed

@@ -1,0 +1,69 @@
+"""Entries as they are packed, their order as text, and cursors that nobody else can make."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranking.cursor import Cursor, InvalidCursor
+from ranking.entries import Entry, bytes_of_ids, ids_of_bytes
+from ranking.merge import Post
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+PLACES = st.tuples(st.booleans(), st.floats(0, 99), st.integers(0, 10**12), st.uuids())
+CURSOR = Cursor("0" * 20, 50, 0, "x" * 71, "ch", "ch")
+
+
+def entry(place: tuple[bool, float, int, UUID]) -> Entry:
+    seen, final, microseconds, identifier = place
+    created = EPOCH + timedelta(microseconds=microseconds)
+    post = Post(str(identifier), str(uuid4()), created, "", "[]", 0, seen)
+    return Entry.of(post, final, {"id": post.id, "text": "ü 🎉"}, {"final": final})
+
+
+@given(PLACES)
+def test_what_is_packed_is_found_again(place) -> None:
+    packed = entry(place)
+    assert packed.id == str(place[3])
+    assert UUID(packed.author_id)
+    assert orjson.loads(packed.item) == {"id": packed.id, "text": "ü 🎉"}
+    assert orjson.loads(packed.explained) == {"id": packed.id, "text": "ü 🎉", "final": place[1]}
+
+
+@given(PLACES, PLACES)
+def test_the_sort_key_orders_as_text_as_the_feed_is_ordered(one, other) -> None:
+    def rank(place):
+        seen, final, microseconds, identifier = place
+        return (not seen, float(f"{final:.12f}"), microseconds, str(identifier))
+
+    assert (entry(one).key > entry(other).key) == (rank(one) > rank(other))
+
+
+@given(st.lists(st.uuids(), max_size=20))
+def test_ids_survive_their_bytes(ids) -> None:
+    texts = [str(identifier) for identifier in ids]
+    assert ids_of_bytes(bytes_of_ids(texts)) == texts
+
+
+def test_a_cursor_comes_back_as_it_was() -> None:
+    assert Cursor.decode(CURSOR.encode("viewer"), "viewer") == CURSOR
+
+
+@pytest.mark.parametrize("text", ["", "x", "a:b:c", "e30:1xVTNm:x", "💥", "." * 1999])
+def test_what_nova_did_not_sign_is_no_cursor(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        Cursor.decode(text, "viewer")
+
+
+def test_a_changed_cursor_is_no_cursor() -> None:
+    made = CURSOR.encode("viewer")
+    with pytest.raises(InvalidCursor):
+        Cursor.decode("A" + made[1:], "viewer")
+
+
+def test_a_cursor_serves_one_viewer_only() -> None:
+    with pytest.raises(InvalidCursor, match="another viewer"):
+        Cursor.decode(CURSOR.encode("one"), "other")
