@@ -41,6 +41,7 @@ def programs(var: Path, ports: Mapping[str, int], env: Mapping[str, str], *, dem
             health_url=health_url,
             address=web if health_url else "",
             wiped=metrics,
+            settle=8.0,  # Celery serves no health; a wrong setting ends it before that
         )
 
     celery = ("celery", "-A", "nova")

@@ -94,10 +94,11 @@ class Program(Service):
         address: str = "",
         one_shot: bool = False,
         wiped: Path | None = None,
+        settle: float = 2.0,
         stop_grace: float = 15.0,
         start_timeout: float = 120.0,
     ) -> None:
-        """`health_url` must answer 200; without one the process counts as healthy once it has run for two seconds.
+        """`health_url` must answer 200; without one the process is taken for well once it has run for `settle` seconds.
 
         `wiped` is a folder that is emptied before each start (metrics of processes that are gone).
         """
@@ -107,6 +108,7 @@ class Program(Service):
         # Workers and the web server have children of their own, which only their parent can end.
         self.death_signal = signal.SIGTERM
         self._argv, self._environment, self._wiped = argv, dict(environment), wiped
+        self._settle = settle
         self._asked_first: float | None = None
 
     def prepare(self) -> None:
@@ -131,4 +133,4 @@ class Program(Service):
             return http_ok(self.health_url)
         if self._asked_first is None:
             self._asked_first = time.monotonic()
-        return time.monotonic() - self._asked_first > 2.0
+        return time.monotonic() - self._asked_first > self._settle

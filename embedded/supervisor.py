@@ -14,6 +14,7 @@ log = logging.getLogger("embedded")
 
 INTERVAL = 0.05
 """Seconds between two looks at all parts."""
+RESTARTS_WHILE_STARTING = 5
 
 
 class Supervisor:
@@ -66,6 +67,9 @@ class Supervisor:
             for unit in self.units.values():
                 if unit.state is State.FAILED:
                     raise StackError(f"{unit.service.title} did not start: {unit.reason}", f"Its log: {unit.log_file}")
+                if unit.restarts >= RESTARTS_WHILE_STARTING:
+                    said = f"{unit.service.title} died {unit.restarts} times while the rest was starting"
+                    raise StackError(said, f"{unit.last_words()}\nIts log: {unit.log_file}")
             if all(unit.state in READY for unit in self.units.values()):
                 return True
             time.sleep(INTERVAL)

@@ -2,7 +2,7 @@
 
 import time
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -79,7 +79,8 @@ def table(record: Record, answers: dict[str, bool]) -> Table:
     """All parts: state, pid, address, restarts, how long it has been so; `answers` says who replied just now."""
     result = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("part", "state", "pid", "restarts", "for", "address"):
-        result.add_column(heading, justify="right" if heading in ("pid", "restarts", "for") else "left")
+        justify: Literal["left", "right"] = "right" if heading in ("pid", "restarts", "for") else "left"
+        result.add_column(heading, justify=justify, overflow="fold", no_wrap=heading != "address")
     for name, part in record.parts.items():
         state = part["state"] if answers.get(name, True) else "no answer"
         colour = COLOURS.get(state, "yellow")

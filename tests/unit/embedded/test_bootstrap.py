@@ -1,0 +1,44 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+from embedded import bootstrap
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "requirements").mkdir()
+    for name in ("embedded", "dev"):
+        (tmp_path / "requirements" / f"{name}.txt").write_text(f"{name}==1\n")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").touch()
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
+    return tmp_path
+
+
+def test_what_is_installed_is_not_installed_again(clone: Path) -> None:
+    lock = clone / "requirements" / "embedded.txt"
+    assert not bootstrap.is_done(lock)
+    (clone / ".venv" / "embedded.installed").write_text(bootstrap.digest(lock))
+    assert bootstrap.main(["embedded"]) == 0
+    lock.write_text("embedded==2\n")
+    assert not bootstrap.is_done(lock)
+
+
+def test_the_tests_environment_holds_the_demos(clone: Path) -> None:
+    dev = clone / "requirements" / "dev.txt"
+    (clone / ".venv" / "dev.installed").write_text(bootstrap.digest(dev))
+    assert bootstrap.is_done(clone / "requirements" / "embedded.txt")
+
+
+def test_an_unknown_lock_file_is_refused(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bootstrap.main(["other"])
+    assert ended.value.code == 1
+    assert "Known: embedded, dev" in capsys.readouterr().err
+
+
+def test_an_old_python_can_read_it_and_say_so() -> None:
+    ast.parse(Path(bootstrap.__file__).read_text(), feature_version=(3, 6))
