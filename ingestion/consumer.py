@@ -1,25 +1,52 @@
 """The runtime of every consumer: polls Kafka, collects batches, hands them to a sink, keeps to the ledger.
 
-One thread polls, always, also while ClickHouse is down, so that the group never takes this member for dead; a few worker
-threads flush. At most one batch of a partition is under way at a time. Memory is bounded: when too much waits, polling
-fetches nothing more until a batch is stored.
+One thread polls, always, also while ClickHouse is down, so that the group never takes this member for dead; a few
+worker threads flush. At most one batch of a partition is under way at a time. Memory is bounded: when too much waits,
+nothing more is fetched until a batch is stored.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
-from confluent_kafka import Message
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from django.conf import settings
 
+from ingestion import health, ledger
+from ingestion.batcher import Batcher, Bounds
+from ingestion.errors import EXIT_CLEAN, EXIT_DATA_LOSS, EXIT_FENCED, EXIT_SETTINGS, EXIT_UNEXPECTED, Fenced, Halt
+from ingestion.flushing import Done, Held, Job, Watch, Workers, insistently
 from ingestion.ledger import Partition, Pending
+from nova import kafka, metrics
+from nova.errors import Transient
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.05
+_POLL_MESSAGES = 10_000
+_REPORT_SECONDS = 10.0
+# A short wait for room is cheaper than pausing, which throws away what was fetched ahead.
+_PAUSE_AFTER_SECONDS = 1.0
+# How long an assignment may wait for PostgreSQL and Kafka; far below max.poll.interval.ms.
+_ASSIGN_SECONDS = 60.0
+# A zombie learns within this time that its partitions are gone; another holder that stays is a second group.
+_FENCED_SECONDS = 60.0
+_WORKERS = 2
+_WAITING_BATCHES = 4
+_WAITING_BYTES = 96_000_000
 
 
 class Sink(Protocol):
     """Where messages go. Called from worker threads, for one partition by one thread at a time.
 
-    Both methods return when everything up to the last message is durable and `part.next_offset` lies behind it (they call
-    `ledger.advance` or `ledger.before` and `ledger.after`). They raise `Transient` (called again with the same messages,
-    of which those before `part.next_offset` are done already; `part.memo` is kept between the tries), `Fenced` (the
-    partition is given up) or `Halt` (the process ends with its exit code). Any other exception ends the process with code 1.
+    `redo` and `flush` return when everything up to the last message is durable and `part.next_offset` lies behind it
+    (they call `ledger.advance`, or `ledger.before` and `ledger.after`). They raise `Transient` (called again with the
+    same messages, of which those before `part.next_offset` are done already; `part.memo` is kept between the tries),
+    `Fenced` (the partition is given up) or `Halt` (the process ends with its exit code). Any other exception ends the
+    process with code 1.
     """
 
     # The consumer group, and the name in the ledger and in metrics.
@@ -34,3 +61,294 @@ class Sink(Protocol):
 
     def flush(self, part: Partition, messages: list[Message]) -> None:
         """Store one batch: messages of one partition, offsets ascending without repeats, perhaps with gaps."""
+
+
+class Runtime:
+    """Runs one sink until SIGTERM or SIGINT, or until going on would do harm."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._bounds = Bounds(settings.BATCH_MESSAGES, settings.BATCH_SECONDS)
+        self._held: dict[tuple[str, int], Held] = {}
+        self._workers = Workers(_WORKERS, self._carry_out)
+        self._full = Watch()
+        self._stopping = False
+        self._polled = time.monotonic()
+        self._reported = time.monotonic()
+        self._stored = 0
+
+    def run(self) -> int:
+        """Consume; returns the exit code (ingestion.errors)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_to_stop)
+        try:
+            if settings.HEALTH_PORT:
+                health.serve(settings.HEALTH_HOST, settings.HEALTH_PORT, lambda: self._polled)
+            self._patiently(self._sink.prepare, seconds=float("inf"))
+            if self._stopping:
+                return EXIT_CLEAN
+            self._check_topics()
+            self._consume()
+        except Halt as error:
+            log.critical("halt", exit_code=error.exit_code, reason=str(error))
+            return error.exit_code
+        except Exception:
+            log.exception("unexpected")
+            return EXIT_UNEXPECTED
+        return EXIT_CLEAN
+
+    def _ask_to_stop(self, number: int, frame: object) -> None:
+        log.info("stopping", signal=signal.Signals(number).name)
+        self._stopping = True
+
+    def _check_topics(self) -> None:
+        try:
+            self._patiently(lambda: kafka.topic_ids(*self._sink.topics), seconds=float("inf"))
+        except KafkaException as error:
+            raise Halt(
+                f"Kafka: {error.args[0].str()} (topics: {', '.join(self._sink.topics)}). "
+                "Make them with manage.py migrate_topics",
+                EXIT_SETTINGS,
+            ) from error
+
+    def _consume(self) -> None:
+        # Fetched ahead: bounded by partition, or a backlog in many partitions would fill the memory.
+        client = kafka.consumer(self._sink.name, **{"queued.max.messages.kbytes": 8192})
+        client.subscribe(
+            list(self._sink.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        log.info("started", consumer=self._sink.name, topics=list(self._sink.topics))
+        try:
+            while not self._stopping:
+                self._take_in(self._fetch(client))
+                self._hand_out(client)
+                self._settle(client, self._workers.finished(0))
+                if time.monotonic() - self._reported >= _REPORT_SECONDS:
+                    self._report(client)
+            self._drain(client, list(self._held.values()))
+        finally:
+            # Leaves the group at once, so that others take over without waiting for the session to end.
+            client.close()
+        log.info("stopped", consumer=self._sink.name)
+
+    # Polling ----------------------------------------------------------------------------------------------------------
+
+    def _fetch(self, client: Consumer) -> list[Message]:
+        self._polled = time.monotonic()
+        messages = sum(len(held.batcher) + held.flying for held in self._held.values())
+        size = sum(held.batcher.size + held.flying_size for held in self._held.values())
+        # A batch to redo is as large as it once was, whatever the settings say now.
+        most = _WAITING_BATCHES * self._bounds.messages + sum(
+            held.pending.hi - held.pending.lo for held in self._held.values() if held.pending
+        )
+        room = most - messages if size < _WAITING_BYTES else 0
+        waited = self._full.lasts(room <= 0)
+        if room > 0:
+            self._pause(client, [held for held in self._held.values() if self._stuck(held)])
+            self._resume(client, [held for held in self._held.values() if not self._stuck(held)])
+            return client.consume(min(room, _POLL_MESSAGES), _POLL_SECONDS)
+        if waited < _PAUSE_AFTER_SECONDS:
+            self._settle(client, self._workers.finished(_POLL_SECONDS))
+            return []
+        self._pause(client, list(self._held.values()))
+        return client.consume(1, _POLL_SECONDS)
+
+    def _stuck(self, held: Held) -> bool:
+        """Its batch is tried again and again, and the next one is full: reading on would only fill the memory."""
+        lasting = held.flying and time.monotonic() - held.flying_since > _PAUSE_AFTER_SECONDS
+        return bool(lasting and held.batcher.full)
+
+    def _pause(self, client: Consumer, which: list[Held]) -> None:
+        if todo := [held for held in which if not held.paused]:
+            client.pause([TopicPartition(held.part.topic, held.part.partition) for held in todo])
+            for held in todo:
+                held.paused = True
+
+    def _resume(self, client: Consumer, which: list[Held]) -> None:
+        if todo := [held for held in which if held.paused]:
+            client.resume([TopicPartition(held.part.topic, held.part.partition) for held in todo])
+            for held in todo:
+                held.paused = False
+
+    def _take_in(self, messages: list[Message]) -> None:
+        now = time.monotonic()
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._weigh(error)
+                continue
+            held = self._held.get((message.topic(), message.partition()))
+            if held is not None and held.fenced_at is None:
+                held.batcher.add(message, message.offset(), len(message), now)
+
+    def _weigh(self, error: KafkaError) -> None:
+        """What an error from Kafka means: most pass by themselves, a lost offset or identity does not."""
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise Halt(f"Kafka no longer holds the next message: {error.str()}", EXIT_DATA_LOSS)
+        if error.fatal():
+            raise Halt(f"this member was put out of the group for good: {error.str()}", EXIT_FENCED)
+        log.warning("kafka", error=error.str(), code=error.name())
+
+    # Batches ----------------------------------------------------------------------------------------------------------
+
+    def _hand_out(self, client: Consumer) -> None:
+        now = time.monotonic()
+        for held in self._held.values():
+            if held.flying or held.fenced_at is not None or not held.batcher.due(now):
+                continue
+            size = held.batcher.size
+            job = Job(held, held.batcher.take(now), held.pending)
+            held.flying, held.flying_size, held.flying_since = len(job.messages), size - held.batcher.size, now
+            if not job.messages:
+                assert job.redo is not None
+                raise Halt(f"{held.part}: Kafka holds nothing of the batch {job.redo.lo}-{job.redo.hi}", EXIT_DATA_LOSS)
+            self._workers.submit(job)
+
+    def _carry_out(self, job: Job) -> None:
+        part = job.held.part
+
+        def flush() -> None:
+            if job.redo is not None:
+                self._sink.redo(part, job.redo, job.messages)
+            else:
+                self._sink.flush(part, job.messages)
+
+        insistently(self._sink.name, job, flush)
+        part.memo = None
+
+    def _settle(self, client: Consumer, ended: list[Done]) -> None:
+        for done in ended:
+            held = done.job.held
+            part = held.part
+            flown, held.flying, held.flying_size = held.flying, 0, 0
+            if isinstance(done.error, Fenced):
+                log.warning("fenced", partition=str(part), reason=str(done.error))
+                held.give_up()
+                held.fenced_at = time.monotonic()
+                continue
+            if done.error is not None:
+                raise done.error
+            held.pending = None
+            self._stored += flown
+            metrics.CONSUMER_MESSAGES.labels(self._sink.name, part.topic).inc(flown)
+            oldest = done.job.messages[0].timestamp()[1]
+            metrics.CONSUMER_DELAY_SECONDS.labels(self._sink.name).observe(max(0.0, time.time() - oldest / 1000))
+            self._tell_kafka(client, part)
+
+    def _tell_kafka(self, client: Consumer, part: Partition) -> None:
+        """Commit for those who watch lag in Kafka. The ledger decides where to go on, so a failure does not matter."""
+        try:
+            client.commit(
+                offsets=[TopicPartition(part.topic, part.partition, part.next_offset)],
+                asynchronous=True,
+            )
+        except KafkaException as error:
+            log.debug("commit", partition=str(part), error=str(error))
+
+    def _drain(self, client: Consumer, which: list[Held]) -> None:
+        """Wait until what is under way for these partitions is stored, `DRAIN_SECONDS` at most; then give them up."""
+        deadline = time.monotonic() + settings.DRAIN_SECONDS
+        for held in which:
+            held.batcher.drop()
+        while any(held.flying for held in which) and (left := deadline - time.monotonic()) > 0:
+            self._settle(client, self._workers.finished(min(left, _POLL_SECONDS)))
+        for held in which:
+            if held.flying:
+                log.warning("drain_incomplete", partition=str(held.part), messages=held.flying)
+            held.give_up()
+
+    # Assignment -------------------------------------------------------------------------------------------------------
+
+    def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        if not partitions:
+            client.incremental_assign([])
+            return
+        ids = self._patiently(lambda: kafka.topic_ids(*{p.topic for p in partitions}))
+        starts = []
+        for wanted in partitions:
+            low, high = self._patiently(lambda p=wanted: client.get_watermark_offsets(p, timeout=10))
+            where = (wanted.topic, ids[wanted.topic], wanted.partition)
+            part, pending = self._patiently(
+                lambda where=where, low=low, high=high: ledger.claim(self._sink.name, *where, low=low, high=high)
+            )
+            batcher: Batcher[Message] = Batcher(
+                self._bounds, next_offset=part.next_offset, redo=pending.hi if pending else None
+            )
+            self._held[wanted.topic, wanted.partition] = Held(part, batcher, pending)
+            starts.append(TopicPartition(wanted.topic, wanted.partition, part.next_offset))
+            log.info("assigned", partition=str(part), offset=part.next_offset, epoch=part.epoch, redo=bool(pending))
+        client.incremental_assign(starts)
+        metrics.CONSUMER_REBALANCES.labels(self._sink.name, "assigned").inc()
+
+    def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        leaving = [self._held[key] for p in partitions if (key := (p.topic, p.partition)) in self._held]
+        self._drain(client, leaving)
+        self._forget(partitions, "revoked")
+        client.incremental_unassign(partitions)
+
+    def _on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._forget(partitions, "lost")
+        client.incremental_unassign(partitions)
+
+    def _forget(self, partitions: list[TopicPartition], kind: str) -> None:
+        for gone in partitions:
+            held = self._held.pop((gone.topic, gone.partition), None)
+            if held is not None:
+                held.give_up()
+                log.info(kind, partition=str(held.part), offset=held.part.next_offset)
+        metrics.CONSUMER_REBALANCES.labels(self._sink.name, kind).inc()
+
+    def _patiently(self, call: Callable[[], T], seconds: float = _ASSIGN_SECONDS) -> T:
+        """What `call` returns, once PostgreSQL, ClickHouse and Kafka answer; after `seconds` the last error is raised."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return call()
+            except (Transient, KafkaException) as error:
+                lasting = (
+                    isinstance(error, KafkaException) and not error.args[0].retriable() and not _passing(error.args[0])
+                )
+                if lasting or self._stopping or time.monotonic() >= deadline:
+                    raise
+                log.warning("waiting", error=str(error)[:500])
+                time.sleep(1)
+
+    # Telling ----------------------------------------------------------------------------------------------------------
+
+    def _report(self, client: Consumer) -> None:
+        seconds, self._reported = time.monotonic() - self._reported, time.monotonic()
+        stored, self._stored = self._stored, 0
+        lag = 0
+        for held in self._held.values():
+            part = held.part
+            if held.fenced_at is not None and time.monotonic() - held.fenced_at > _FENCED_SECONDS:
+                raise Halt(f"{part} is assigned to this process, but another one holds it in the ledger", EXIT_FENCED)
+            part.high_watermark = max(part.high_watermark, _high(client, part))
+            behind = max(0, part.high_watermark - part.next_offset)
+            lag += behind
+            labels: tuple[Any, ...] = (self._sink.name, part.topic, part.partition)
+            metrics.CONSUMER_LAG.labels(*labels).set(behind)
+            metrics.CONSUMER_OFFSET.labels(*labels).set(part.next_offset)
+        redo = sum(held.pending is not None for held in self._held.values())
+        metrics.CONSUMER_PENDING_REDO.labels(self._sink.name).set(redo)
+        log.info(
+            "progress", stored=stored, rate=round(stored / seconds), lag=lag, partitions=len(self._held), redo=redo
+        )
+
+
+def _passing(error: KafkaError) -> bool:
+    """Errors of the client itself that pass when the broker is back, although they do not call themselves retriable."""
+    return error.code() in (
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+    )
+
+
+def _high(client: Consumer, part: Partition) -> int:
+    """The end of a partition as the client last heard of it; −1 when it has not."""
+    try:
+        _, high = client.get_watermark_offsets(TopicPartition(part.topic, part.partition), cached=True)
+    except KafkaException:
+        return -1
+    return int(high)

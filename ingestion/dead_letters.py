@@ -142,17 +142,21 @@ def publish(consumer: str, *, most: int = 500) -> int:
 
     Raises `Transient` when PostgreSQL or Kafka does not answer; those left are taken by the next call.
     """
-    topic = topics.DLQ_EVENTS if consumer == "events" else topics.DLQ_CDC
     with ledger.answering(), transaction.atomic():
         waiting = list(
             DeadLetter.objects.select_for_update(skip_locked=True)
             .filter(consumer=consumer, published_at=None)
             .order_by("id")[:most]
         )
-        if waiting:
-            send(topic, [(row.key, row.raw, _headers(row)) for row in waiting], timeout=settings.INTAKE_ACK_SECONDS)
-            DeadLetter.objects.filter(pk__in=[row.pk for row in waiting]).update(published_at=clock.now())
+        for topic in (topics.DLQ_EVENTS, topics.DLQ_CDC):
+            if records := [(row.key, row.raw, _headers(row)) for row in waiting if _dlq(row) == topic]:
+                send(topic, records, timeout=settings.INTAKE_ACK_SECONDS)
+        DeadLetter.objects.filter(pk__in=[row.pk for row in waiting]).update(published_at=clock.now())
     return len(waiting)
+
+
+def _dlq(row: DeadLetter) -> str:
+    return topics.DLQ_EVENTS if row.topic == topics.EVENTS else topics.DLQ_CDC
 
 
 def _headers(row: DeadLetter) -> list[tuple[str, bytes | None]]:

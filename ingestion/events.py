@@ -1,0 +1,144 @@
+"""The sink of `run_events_consumer`: each event exactly once into `events` and every view on it (design: README).
+
+A batch goes: decode → drop what is known → write the decision down (BEFORE) → insert under a token → go on (AFTER). From
+BEFORE on, the decision is only carried out, again and again, by this process or by the next one, never taken anew.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from confluent_kafka import Message
+
+from ingestion import columns, dead_letters, dedup, ledger, preflight, writer
+from ingestion.errors import EXIT_UNEXPECTED, Halt
+from ingestion.ledger import Partition, Pending
+from nova import metrics, topics
+from nova.errors import Transient
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """A batch that only remains to be inserted. body: None when nothing of it was new."""
+
+    hi: int
+    token: str
+    body: bytes
+    rows: int
+
+
+class EventsSink:
+    """See `ingestion.consumer.Sink`."""
+
+    def __init__(self, name: str = "events") -> None:
+        self.name = name
+        self.topics: Sequence[str] = (topics.EVENTS,)
+
+    def prepare(self) -> None:
+        preflight.check_tables([writer.TABLE])
+        preflight.check_claims_stay()
+        dead_letters.publish(self.name)
+
+    def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
+        again = set(pending.kept.tolist())
+        kept = [message for message in messages if message.offset() in again]
+        read = _read(kept)
+        if read.failed or len(kept) != len(again):
+            raise Halt(
+                f"{part}: the batch {pending.lo}-{pending.hi} was being inserted, but of its {len(again)} events Kafka "
+                f"holds {len(kept)}, and {len(read.failed)} can no longer be read",
+                EXIT_UNEXPECTED,
+            )
+        body = read.columns.arrow_stream(part.topic_id, part.partition)
+        log.info("redo", partition=str(part), lo=pending.lo, hi=pending.hi, rows=len(kept))
+        self._insert(part, _Decided(pending.hi, pending.token, body, len(kept)))
+
+    def flush(self, part: Partition, messages: list[Message]) -> None:
+        while left := [message for message in messages if message.offset() >= part.next_offset]:
+            if part.memo is None:
+                part.memo = self._decide(part, left)
+            if part.memo is not None:
+                self._insert(part, part.memo)
+                part.memo = None
+
+    def _decide(self, part: Partition, messages: list[Message]) -> _Decided | None:
+        """Decide what of these messages is stored and write it down; None when that is nothing, and all is done."""
+        with self._timed("decode"):
+            read = _read(messages)
+            hi = messages[-1].offset()
+            fitting = _within_days(read.columns.days)
+            if fitting < len(read.columns):
+                hi = int(read.columns.offsets[fitting]) - 1
+                messages = [message for message in messages if message.offset() <= hi]
+            found = read.columns.first(fitting)
+            failed = [(position, error) for position, error in read.failed if position < len(messages)]
+        limits = dead_letters.weigh(part, len(messages), [position for position, _ in failed])
+        letters = [dead_letters.letter(part, messages[position], error) for position, error in failed]
+        with self._timed("dedup"):
+            if "stored_up_to" not in part.notes:
+                part.notes["stored_up_to"] = writer.stored_up_to(part)
+            verdict = dedup.decide(part, found, part.notes["stored_up_to"])
+            new = found.where(verdict.keep)
+        with self._timed("ledger"):
+            decided = None
+            if len(new):
+                token = writer.token(part, hi)
+                body = new.arrow_stream(part.topic_id, part.partition)
+                ledger.before(part, hi=hi, kept=new.offsets, token=token, letters=letters)
+                decided = _Decided(hi, token, body, len(new))
+            else:
+                ledger.advance(part, hi=hi, letters=letters)
+        dead_letters.note(part, limits)
+        self._count(part, verdict.duplicates, [error.reason for _, error in failed])
+        if letters:
+            self._publish_letters()
+        return decided
+
+    def _insert(self, part: Partition, decided: _Decided) -> None:
+        # Between BEFORE and here this process may have slept through a rebalance.
+        ledger.check(part)
+        if decided.rows:
+            with self._timed("insert"):
+                writer.insert(decided.body, decided.token)
+        with self._timed("ledger"):
+            ledger.after(part, hi=decided.hi)
+        metrics.CONSUMER_ROWS.labels(self.name, writer.TABLE).inc(decided.rows)
+        metrics.CONSUMER_BATCH_ROWS.labels(self.name).observe(decided.rows)
+
+    def _publish_letters(self) -> None:
+        try:
+            dead_letters.publish(self.name)
+        except Transient as error:
+            # They are safe in PostgreSQL; the next batch with dead letters, or the next start, publishes them.
+            log.warning("dead_letters_unpublished", error=str(error))
+
+    def _count(self, part: Partition, duplicates: dict[str, int], reasons: list[str]) -> None:
+        for why, count in duplicates.items():
+            metrics.CONSUMER_DUPLICATES.labels(self.name, why).inc(count)
+        for reason in reasons:
+            metrics.CONSUMER_DEAD_LETTERS.labels(self.name, part.topic, reason).inc()
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        metrics.CONSUMER_BATCH_SECONDS.labels(self.name, step).observe(time.perf_counter() - started)
+
+
+def _read(messages: list[Message]) -> columns.Read:
+    return columns.read(
+        [message.value() for message in messages],
+        np.array([message.offset() for message in messages], np.int64),
+        np.array([message.timestamp()[1] for message in messages], np.int64),
+    )
+
+
+def _within_days(days: columns.Int64s) -> int:
+    """How many of the first events lie within `MOST_DAYS` different days."""
+    _, first_rows = np.unique(days, return_index=True)
+    return len(days) if len(first_rows) <= writer.MOST_DAYS else int(np.sort(first_rows)[writer.MOST_DAYS])

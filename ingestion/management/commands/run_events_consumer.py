@@ -1,0 +1,37 @@
+"""`manage.py run_events_consumer`: events from Kafka into ClickHouse, each exactly once."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from ingestion.consumer import Runtime
+from ingestion.events import EventsSink
+
+EXIT_CODES = """exit codes:
+  0  stopped by SIGTERM or SIGINT, everything under way stored (or left to the next start, which redoes it exactly)
+  1  unexpected: the log says what; starting again goes on where it stopped
+  2  a setting, a topic, or a table is not as it must be; the log names each
+  3  Kafka no longer holds messages that were never stored (retention), or lost some that were read
+  4  too many messages in a row, or too high a share, cannot be read: a wrong version of Nova or of a producer
+  5  another process holds this consumer's partitions although Kafka assigned them here
+
+SIGTERM: no more is read, and the batches under way get DRAIN_SECONDS to be stored.
+HEALTH_PORT (0: off) serves /healthz, which fails when polling stalls, and /metrics."""
+
+
+class Command(BaseCommand):
+    help = "Reads the topic `events` into ClickHouse, each event exactly once. Any number of processes share the work."
+    # It must start while other parts of the project are being changed, and needs no URLs.
+    requires_system_checks: list[str] = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.epilog = EXIT_CODES
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--group", default="events", help="consumer group and name in the ledger (events)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sys.exit(Runtime(EventsSink(options["group"])).run())

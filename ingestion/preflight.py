@@ -1,0 +1,65 @@
+"""What must hold before the first message is read: without it, a repeated insert would be counted twice, or lost."""
+
+import re
+from collections.abc import Iterable
+
+from redis.exceptions import RedisError
+
+from ingestion.errors import EXIT_SETTINGS, Halt
+from nova import clickhouse, redis
+
+_AT_LEAST = {"non_replicated_deduplication_window": 10_000, "fsync_after_insert": 1, "fsync_part_directory": 1}
+_TABLES = """
+SELECT name, engine, engine_full, create_table_query, dependencies_table
+FROM system.tables WHERE database = currentDatabase()
+"""
+_DEFAULTS = "SELECT name, value FROM system.merge_tree_settings WHERE name IN ({names:Array(String)})"
+_TARGET = re.compile(r"^CREATE MATERIALIZED VIEW \S+ TO (?:`?\w+`?\.)?`?(\w+)`?")
+
+
+def check_tables(names: Iterable[str]) -> None:
+    """Every table that is inserted into, and every target of a view on it, must deduplicate and reach the disk.
+
+    Raises `Halt` with a line for each setting that is wrong (table, setting, found, wanted), `Transient` when ClickHouse
+    does not answer.
+    """
+    tables = {row[0]: row[1:] for row in clickhouse.query(_TABLES)}
+    defaults = dict(clickhouse.query(_DEFAULTS, {"names": list(_AT_LEAST)}))
+    wrong: list[str] = []
+    todo, seen = list(names), set()
+    while todo:
+        table = todo.pop(0)
+        if table in seen:
+            continue
+        seen.add(table)
+        if table not in tables:
+            wrong.append(f"{table}: there is no such table")
+            continue
+        engine, full, create, dependents = tables[table]
+        if engine == "MaterializedView":
+            target = _TARGET.match(create)
+            todo.append(target[1] if target else f"the target of {table}")
+            continue
+        todo.extend(dependents)
+        found = defaults | dict(re.findall(r"(\w+) = '?(\w+)'?", full.partition(" SETTINGS ")[2]))
+        wrong += [
+            f"{table}: {setting} is {found.get(setting, 'unknown')}, wanted {'at least ' if least > 1 else ''}{least}"
+            for setting, least in _AT_LEAST.items()
+            if not str(found.get(setting, "")).isdigit() or int(found[setting]) < least
+        ]
+    if wrong:
+        raise Halt(
+            "ClickHouse is not set up to store every event exactly once (see manage.py migrate_clickhouse and "
+            "verify_clickhouse):\n" + "\n".join(f"  - {line}" for line in wrong),
+            EXIT_SETTINGS,
+        )
+
+
+def check_claims_stay() -> None:
+    """The Redis of the claims may not evict them. Raises `Halt`; a Redis that does not answer is no reason to wait."""
+    try:
+        policy = redis.durable().info("memory").get("maxmemory_policy", "noeviction")
+    except RedisError:
+        return
+    if policy != "noeviction":
+        raise Halt(f"Redis (REDIS_URL): maxmemory-policy is {policy}, wanted noeviction", EXIT_SETTINGS)
