@@ -155,12 +155,22 @@ def make_apps(
         else:
             argv = [sys.executable, "manage.py", _COMMANDS[name]]
             own = {**environment, "HEALTH_HOST": "127.0.0.1", "HEALTH_PORT": str(port)}
-            apps[name] = App(name, argv, own, f"{base}/readyz", log)
+            apps[name] = App(name, argv, own, f"{base}/healthz", log)
     return Apps(apps, f"http://127.0.0.1:{ports['test_web']}" if "web" in names else "")
 
 
 def _web(port: int, static: Path) -> list[str]:
-    program = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    program = [
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     files = ["--static-path-route", "/static", "--static-path-mount", str(static)]
     return [*program, "--workers", "1", "--blocking-threads", "8", *files, "nova.wsgi:application"]
 

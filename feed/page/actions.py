@@ -12,7 +12,7 @@ from rest_framework.exceptions import ValidationError
 
 from community import services
 from feed.page import directory, reads
-from feed.page.access import Notice, acting
+from feed.page.access import Notice, acting, may_act
 from feed.page.cards import Person, stranger
 
 LONGEST_POST = 10_000
@@ -94,17 +94,23 @@ def like(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
     on = _checked(_Switch(request.POST))["on"]
     pair = {"user_id": member, "post_id": post}
     _apply(on, lambda: services.do_like(**pair), lambda: services.do_unlike(**pair))
-    return render(request, "feed/_counts.html", reads.one(request, member, post))
+    card = reads.liked(member, post, on)
+    return render(request, "feed/_like.html", {"member": _person(member), "card": card})
 
 
 @acting
 def comment(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
     services.do_comment(user_id=member, post_id=post, text=_checked(_CommentText(request.POST))["text"])
-    return render(request, "feed/_detail.html", reads.detail(request, member, post))
+    return trigger_client_event(_detail(request, member, post), "pulse:soon")
 
 
 @acting
 def open_post(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
     """The whole text and the comments; the view is told to the intake as any client would tell it."""
     reads.note_view(member, post)
-    return render(request, "feed/_detail.html", reads.detail(request, member, post))
+    return _detail(request, member, post)
+
+
+def _detail(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
+    context = {"may_act": may_act(request), "longest_comment": LONGEST_COMMENT, **reads.detail(member, post)}
+    return render(request, "feed/_detail.html", context)

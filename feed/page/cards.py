@@ -1,7 +1,7 @@
 """What the page shows of a post, worked out from the feed's answer. Pure: relations and the time are passed in."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -71,11 +71,13 @@ def stranger(identifier: UUID) -> Person:
 
 @dataclass(frozen=True, slots=True)
 class Relations:
-    """What ties the viewer to the posts of a page. `known` is false while PostgreSQL does not answer."""
+    """What ties the viewer to the posts of a page, and the posts' reactions of now: post id → likes and comments.
+    `known` is false while PostgreSQL does not answer."""
 
     known: bool = True
     following: Collection[UUID] = frozenset()
     liked: Collection[UUID] = frozenset()
+    reactions: Mapping[UUID, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,7 @@ class Card:
 
     @property
     def short(self) -> str:
-        """The text, cut at a word when it is long."""
-        if not self.long:
-            return self.text
-        return self.text[:SHORT_TEXT].rsplit(" ", 1)[0].rstrip() + " …"
+        return short_text(self.text, SHORT_TEXT)
 
     @property
     def long(self) -> bool:
@@ -112,6 +111,18 @@ class Card:
     def moved_text(self) -> str:
         places = abs(self.moved)
         return f"{places} {'place' if places == 1 else 'places'} {'down' if self.moved > 0 else 'up'}"
+
+
+def short_text(text: str, length: int) -> str:
+    """The text, cut at a word when it is longer than that."""
+    return text if len(text) <= length else text[:length].rsplit(" ", 1)[0].rstrip() + " …"
+
+
+def moment_text(seconds: float) -> str:
+    """How old a snapshot is, to the second while that is worth knowing: `now`, `12 s old`, `4 min old`."""
+    if seconds < 1:
+        return "now"
+    return f"{int(seconds)} s old" if seconds < 120 else f"{age_text(seconds)} old"
 
 
 def age_text(seconds: float) -> str:
@@ -140,7 +151,7 @@ def card(item: Mapping[str, Any], *, relations: Relations, now: datetime) -> Car
     """A post of an explained feed as a card for this viewer. A feed in order of time has no score."""
     identifier, author = UUID(item["id"]), author_of(item)
     created = datetime.fromisoformat(item["created_at"])
-    counts = item.get("counts") or {}
+    counts = {**(item.get("counts") or {}), **relations.reactions.get(identifier, {})}
     weights = item.get("weights")
     return Card(
         id=identifier,

@@ -1,6 +1,7 @@
 """The page at `/`: a member's feed through their eyes, and why each post is there. Reads; actions.py writes."""
 
 import hashlib
+import re
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,8 @@ from feed.page import directory, reads
 from feed.page.access import Notice, looking, may_act
 from feed.page.actions import LONGEST_COMMENT, LONGEST_POST
 from feed.page.cards import Person, stranger
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @cache
@@ -89,12 +92,17 @@ def feed(request: HttpRequest, member: UUID) -> HttpResponse:
 @looking
 def pulse(request: HttpRequest, member: UUID) -> HttpResponse:
     """Asked every two seconds: how the feed is made now, what the first posts count, and whether the feed changed."""
-    shown = request.GET.get("snapshot", "")
-    found = reads.pulse(member, shown)
-    response = render(request, "feed/_pulse.html", _context(request, stranger(member), **found.context))
+    found = reads.pulse(member, request.GET.get("snapshot", ""), _posts_shown(request))
+    context = {"member": stranger(member), "status": found.status, "counts": found.counts}
+    response = render(request, "feed/_status.html", context)
     if found.changed:
         trigger_client_event(response, "feed:changed", {"newer": found.newer})
     return response
+
+
+def _posts_shown(request: HttpRequest) -> list[UUID]:
+    given = request.GET.getlist("post")[: reads.MOST_LIVE]
+    return [UUID(text) for text in given if _UUID.fullmatch(text)]
 
 
 @require_GET

@@ -50,7 +50,10 @@ def ensure() -> str:
     say = "Chromium is missing: installing it from the system's packages (NOVA_INSTALL_CHROMIUM=0 forbids it) …"
     print(f"\n{say}", file=sys.__stderr__, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]):
+    for command in (
+        ["apt-get", "update"],
+        ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES],
+    ):
         done = subprocess.run([*prefix, *command], env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]

@@ -25,7 +25,8 @@
   document.addEventListener("feed:changed", (event) => {
     if (!busy()) return refresh();
     const count = event.detail.newer;
-    newer().textContent = count > 0 ? `${count} new post${count === 1 ? "" : "s"}` : "The feed was ranked anew";
+    if (count === 0) return; // only ranked anew: not worth an interruption
+    newer().textContent = `${count} new post${count === 1 ? "" : "s"}`;
     newer().hidden = false;
   });
 
@@ -68,6 +69,20 @@
     } else if (lost) {
       lost = false;
       at("#notice").replaceChildren();
+    }
+  });
+
+  // The counts of now, as the pulse brought them. Only numbers change: a button must not be replaced under a finger.
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const [post, numbers] of Object.entries(JSON.parse(at("#pulse")?.dataset.counts ?? "{}"))) {
+      for (const [name, number] of Object.entries(numbers)) {
+        const shown = at(`#counts-${post} [data-count="${name}"]`);
+        if (shown === null || shown.textContent === String(number)) continue;
+        shown.textContent = number;
+        shown.classList.remove("changed");
+        void shown.offsetWidth; // so that the animation begins anew
+        shown.classList.add("changed");
+      }
     }
   });
 

@@ -1,0 +1,133 @@
+"""What the page reads: the feed and what is trending through ranking, comments and texts from the community."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import REGISTRY
+from rest_framework.exceptions import NotFound
+
+from community import selectors
+from feed.page import directory
+from feed.page.cards import author_of, card, moment_text, short_text, stranger
+from nova import clock
+from nova.errors import NovaError
+from ranking import pipeline
+
+PAGE_POSTS = 20
+TRENDING_POSTS = 8
+_BREAKER = {0.0: "closed", 1.0: "half open", 2.0: "open"}
+# The posts whose counts one pulse brings up to date.
+MOST_LIVE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a feed was made, as the line below the page's head says it. latency_ms: what ranking took on the server."""
+
+    algorithm: str
+    cache_hit: bool
+    snapshot: str
+    age: str
+    latency_ms: float
+    breaker: str
+    stale: bool
+
+    @property
+    def ranked(self) -> bool:
+        return self.algorithm == pipeline.CH
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """status: None when there is no feed; counts: JSON, post id → its reactions; newer: posts the reader has not."""
+
+    status: Status | None
+    counts: str
+    changed: bool
+    newer: int
+
+
+def _read(member: UUID, cursor: str | None, limit: int) -> tuple[pipeline.Page, Status]:
+    start = perf_counter()
+    page = pipeline.page(member, limit=limit, cursor=cursor, explain=True)
+    elapsed = (perf_counter() - start) * 1000
+    age = moment_text((clock.now() - datetime.fromisoformat(page.generated_at)).total_seconds())
+    return page, Status(page.algorithm, page.cache_hit, page.snapshot, age, elapsed, _breaker(), page.stale)
+
+
+def _breaker() -> str:
+    """The state of the breaker around ClickHouse as this process last saw it, by the metric that ranking keeps."""
+    value = REGISTRY.get_sample_value("nova_breaker_state", {"breaker": "clickhouse"})
+    return _BREAKER.get(value or 0.0, "closed")
+
+
+def read(member: UUID, cursor: str = "") -> dict[str, Any]:
+    """The context of a page of posts. A cursor that is none begins at the top; no feed at all is `unavailable`."""
+    try:
+        page, status = _read(member, cursor or None, PAGE_POSTS)
+    except pipeline.InvalidCursor:
+        return read(member)
+    except NovaError:
+        return {"unavailable": True, "status": None}
+    posts = page.posts
+    ids = {UUID(post["id"]) for post in posts}
+    ties = directory.relations(member, {author_of(post).id for post in posts}, ids)
+    now = clock.now()
+    return {
+        "status": status,
+        "cards": [card(post, relations=ties, now=now) for post in posts],
+        "known": ties.known,
+        "next": page.cursor,
+        "paged": bool(cursor),
+    }
+
+
+def pulse(member: UUID, shown: str, posts: Collection[UUID]) -> Pulse:
+    """What became of a feed. shown: the snapshot the reader has, "" for none; posts: those whose counts they see."""
+    try:
+        page, status = _read(member, None, 1)
+    except NovaError:
+        return Pulse(None, "{}", False, 0)
+    changed = page.snapshot != shown
+    counts = {str(post): numbers for post, numbers in directory.reactions(posts).items()}
+    return Pulse(status, json.dumps(counts), changed, _newer(member, shown) if changed else 0)
+
+
+def _newer(member: UUID, shown: str) -> int:
+    try:
+        return pipeline.newer(member, shown) if shown else 0
+    except (ValueError, NovaError):
+        return 0
+
+
+def trending(member: UUID) -> list[dict[str, Any]] | None:
+    """The hottest posts of a day; None while ClickHouse does not answer."""
+    try:
+        posts = pipeline.trending(member, "24h", TRENDING_POSTS).posts
+    except NovaError:
+        return None
+    return [
+        {"text": short_text(post["text"], 140), "author": author_of(post), "counts": post["counts"]} for post in posts
+    ]
+
+
+def liked(member: UUID, post: UUID, on: bool) -> dict[str, Any]:
+    """The context of a like button. Raises OperationalError."""
+    return {"id": post, "liked": on, "counts": directory.reactions([post])[post]}
+
+
+def detail(member: UUID, post: UUID) -> dict[str, Any]:
+    """The context of an opened post: its text and the comments; `known=False` while PostgreSQL does not answer."""
+    person = directory.member(member) or stranger(member)
+    try:
+        text, comments = selectors.post(post).text, directory.comments(post, clock.now())
+    except directory.DOWN:
+        return {"member": person, "post_id": post, "known": False}
+    except NotFound:
+        return {"member": person, "post_id": post, "known": True, "gone": True}
+    return {"member": person, "post_id": post, "known": True, "text": text, "comments": comments}
