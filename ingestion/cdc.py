@@ -5,14 +5,14 @@ So the ledger moves last, together with the dead letters, and a crash before tha
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 from confluent_kafka import Message
 from django.conf import settings
 
-from ingestion import connector, dead_letters, envelope, ledger, reactions, truncation
+from ingestion import connector, dead_letters, envelope, ledger, preflight, reactions, truncation
 from ingestion.contract import Event
 from ingestion.decoders import ROWS, Row, encode
 from ingestion.effects import Effects, announce
@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 NAME = "cdc"
 # A change should be seen at once: batches are small, and each is one fast insert.
 BATCH_SECONDS = 0.03
-_LARGEST_EPOCH = 255
 
 
 @dataclass
@@ -46,10 +45,9 @@ class Batch:
 class CdcSink:
     """Stores the changes of all source tables."""
 
-    name = NAME
-    topics = topics.CDC
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = NAME) -> None:
+        self.name = name
+        self.topics: Sequence[str] = topics.CDC
         self._epoch = 0
         # A repeat within this process is absorbed by its token; one after a restart, perhaps after someone deleted rows
         # or mended a decoder, is written anew, which the versions allow.
@@ -65,8 +63,10 @@ class CdcSink:
                     EXIT_SETTINGS,
                 )
         check_connector()
+        preflight.check_tables([*(row.TARGET for row in ROWS.values()), "truncations"])
         [(self._epoch,)] = clickhouse.query("SELECT max(epoch) FROM restore_epochs")
         log.info("cdc_prepared", restore_epoch=self._epoch)
+        dead_letters.publish(self.name)
 
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
         """Never called in earnest, since this sink leaves no batch pending; a repeat is a flush like any other."""
@@ -78,17 +78,17 @@ class CdcSink:
         if not new:
             return
         if not isinstance(part.memo, Batch):
-            with CONSUMER_BATCH_SECONDS.labels(NAME, "decode").time():
+            with CONSUMER_BATCH_SECONDS.labels(self.name, "decode").time():
                 part.memo = self.decode(part, new)
         batch: Batch = part.memo
         token = f"{part.topic_id}:{part.partition}:{new[0].offset()}-{new[-1].offset()}:{self._run}"
-        with CONSUMER_BATCH_SECONDS.labels(NAME, "insert").time():
+        with CONSUMER_BATCH_SECONDS.labels(self.name, "insert").time():
             _insert(batch.rows, token)
             self._truncate(batch)
             behind = truncation.behind_barrier(batch.rows)
             _insert(behind, f"{token}:behind")
             _publish([*batch.events, *_taken_back(behind)])
-        with CONSUMER_BATCH_SECONDS.labels(NAME, "ledger").time():
+        with CONSUMER_BATCH_SECONDS.labels(self.name, "ledger").time():
             ledger.advance(part, hi=new[-1].offset(), letters=batch.letters)
         dead_letters.note(part, batch.limits)
         self._afterwards(part, batch)
@@ -130,14 +130,14 @@ class CdcSink:
     def _afterwards(self, part: Partition, batch: Batch) -> None:
         """What may be lost without harm: feeds learn of it by their age, dead letters are published later."""
         for letter in batch.letters:
-            CONSUMER_DEAD_LETTERS.labels(NAME, part.topic, letter.reason).inc()
+            CONSUMER_DEAD_LETTERS.labels(self.name, part.topic, letter.reason).inc()
         if batch.rows:
-            CONSUMER_ROWS.labels(NAME, batch.rows[0].TARGET).inc(len(batch.rows))
-            CONSUMER_BATCH_ROWS.labels(NAME).observe(len(batch.rows))
+            CONSUMER_ROWS.labels(self.name, batch.rows[0].TARGET).inc(len(batch.rows))
+            CONSUMER_BATCH_ROWS.labels(self.name).observe(len(batch.rows))
         announce(batch.effects, now=clock.now())
         if batch.letters:
             try:
-                dead_letters.publish(NAME)
+                dead_letters.publish(self.name)
             except Transient as error:
                 log.warning("dead_letters_not_published", error=str(error))
 

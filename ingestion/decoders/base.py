@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from ingestion.envelope import UNAVAILABLE, Change
-from ingestion.errors import Halt, InvalidMessage
+from ingestion.errors import EXIT_SETTINGS, Halt, InvalidMessage
 
 # What a DateTime64(6) can hold; ClickHouse would clamp anything beyond it without a word.
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -140,7 +140,8 @@ class Row:
                 if required:
                     raise Halt(
                         f"{cls.TABLE}.{name} is missing from a change: was the column dropped or renamed? "
-                        f"Its copy cannot be kept without it. The row has: {', '.join(sorted(values))}"
+                        f"Its copy cannot be kept without it. The row has: {', '.join(sorted(values))}",
+                        EXIT_SETTINGS,
                     )
                 continue
             value = values[name]
