@@ -10,7 +10,7 @@ from community.models import Block, Comment, Follow, Like, Post, User
 
 
 @admin.register(User)
-class MemberAdmin(UserAdmin):
+class MemberAdmin(UserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "display_name", "is_active", "is_staff", "date_joined")
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("id", "username", "display_name", "email")

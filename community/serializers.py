@@ -81,7 +81,7 @@ class PostInput(serializers.Serializer[Any]):
         required=False, help_text="Chosen by the client, so that a repeated call makes one post."
     )
     text = serializers.CharField(max_length=LONGEST_POST, allow_blank=True, default="", trim_whitespace=False)
-    media = MediaSerializer(many=True, max_length=MOST_MEDIA, default=list)
+    media = MediaSerializer(many=True, max_length=MOST_MEDIA, default=list)  # type: ignore[call-arg]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs["text"].strip() and not attrs["media"]:

@@ -1,6 +1,5 @@
 """The REST calls of the community: read the request, let a service or a selector do it, answer."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from nova.identity import viewer_id
 from nova.schema import errors
 
 
-def _read(shape: type[serializers.Serializer[Any]], data: Mapping[str, Any]) -> dict[str, Any]:
+def _read(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
     reader = shape(data=data)
     reader.is_valid(raise_exception=True)
     return dict(reader.validated_data)

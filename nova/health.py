@@ -65,7 +65,10 @@ class Readiness:
     """Checks the parts side by side. A check that hangs is asked about again, never started a second time."""
 
     def __init__(self, checks: dict[str, Callable[[], object]], migrated: Callable[[], bool]) -> None:
-        self._checks = {**checks, "migrations": partial(self._check_migrations, migrated)}
+        self._checks: dict[str, Callable[[], object]] = {
+            **checks,
+            "migrations": partial(self._check_migrations, migrated),
+        }
         self._pool = ThreadPoolExecutor(len(self._checks), thread_name_prefix="readyz")
         self._lock = threading.Lock()
         self._running: dict[str, Future[object]] = {}

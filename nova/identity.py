@@ -93,10 +93,7 @@ def _verified_claims(token: str) -> dict[str, Any]:
     if algorithm == "HS256":
         key: Any = settings.JWT_SECRET
     else:
-        header = jwt.get_unverified_header(token)
-        if header.get("alg") != algorithm:
-            raise jwt.InvalidAlgorithmError
-        key = _key_set(settings.JWT_JWKS_URL).key(str(header.get("kid", "")))
+        key = _key_set(settings.JWT_JWKS_URL).key(str(jwt.get_unverified_header(token).get("kid", "")))
     return jwt.decode(
         token,
         key,
@@ -128,9 +125,10 @@ def _check(token: str) -> tuple[Viewer, float]:
         raise AuthenticationFailed("The token is too long.")
     try:
         claims = _verified_claims(token)
+        expires = float(claims["exp"]) + settings.JWT_LEEWAY_SECONDS
     except jwt.MissingRequiredClaimError as error:
         raise AuthenticationFailed(f"The token has no {error.claim} claim.") from None
-    except (jwt.PyJWTError, ValueError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         reason = next((text for kind, text in _REASONS if isinstance(error, kind)), "The token is not valid.")
         raise AuthenticationFailed(reason) from None
     try:
@@ -139,7 +137,7 @@ def _check(token: str) -> tuple[Viewer, float]:
         raise AuthenticationFailed("The token's sub claim must be a UUID.") from None
     scope = claims.get("scope", "")
     scopes = scope.split() if isinstance(scope, str) else scope if isinstance(scope, list) else []
-    return Viewer(subject, is_service="service" in scopes), float(claims["exp"]) + settings.JWT_LEEWAY_SECONDS
+    return Viewer(subject, is_service="service" in scopes), expires
 
 
 def authenticate_header(value: str, act_for: str = "") -> Viewer:

@@ -91,7 +91,7 @@ def _count(key: str) -> tuple[int, float]:
     global _redis_again_at
     if time.monotonic() >= _redis_again_at:
         try:
-            calls, left = redis.cache().eval(_COUNT, 1, key, WINDOW_SECONDS * 1000)  # type: ignore[misc]
+            calls, left = redis.cache().eval(_COUNT, 1, key, WINDOW_SECONDS * 1000)
             return int(calls), int(left) / 1000
         except RedisError:
             _redis_again_at = time.monotonic() + _LEAVE_REDIS_SECONDS

@@ -175,7 +175,7 @@ def describe(error: BaseException) -> Problem | None:
         case InvalidJson():
             return Problem(400, Code.INVALID_JSON, str(error.detail))
         case exceptions.Throttled():
-            wait = max(1, round(error.wait or 1))
+            wait = max(1, round(getattr(error, "wait", None) or 1))
             message = f"Too many requests. Try again in {wait} seconds."
             return Problem(429, Code.RATE_LIMITED, message, headers={"Retry-After": str(wait)})
         case exceptions.APIException():

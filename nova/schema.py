@@ -1,7 +1,7 @@
 """What every call has in common, for the generated OpenAPI schema."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -51,16 +51,16 @@ class NovaSchema(AutoSchema):
         name = type(self.view).__name__.removesuffix("View")
         return f"{self.method.lower()}_{_CAPITAL.sub('_', name).lower()}"
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for status, description in _COMMON.items():
             if status not in bodies:
-                bodies[status] = self._get_response_for_code(ErrorSerializer, status, direction=direction)
-                bodies[status]["description"] = description
+                body = self._get_response_for_code(ErrorSerializer, status, direction=direction)  # type: ignore[no-untyped-call]
+                bodies[status] = {**body, "description": description}
         return dict(sorted(bodies.items()))
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "nova.identity.BearerAuthentication"
     name = "bearer"
 

@@ -20,7 +20,7 @@ def problem(name: str, what: str) -> None:
 
 
 def text(name: str, default: str | None = None, *, hint: str = "") -> str:
-    value = _env.str(name, default="").strip()
+    value = str(_env.str(name, default="")).strip()
     if value:
         return value
     if default is None:

@@ -1,5 +1,7 @@
 """Logs: one JSON object a line in production, readable lines in a terminal."""
 
+from typing import Any
+
 import structlog
 
 from nova.settings import env
@@ -7,7 +9,7 @@ from nova.settings import env
 LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("json", "console"))
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 
-_shared = [
+_shared: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,

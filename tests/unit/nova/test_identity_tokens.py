@@ -76,6 +76,16 @@ def test_what_is_no_token(token):
     refused(token)
 
 
+@pytest.mark.parametrize("exp", ["soon", [1], {}, True, 1e300, 10**400, float("inf"), float("nan")])
+def test_an_exp_that_is_no_time(settings, exp):
+    body = json.dumps({"sub": str(MEMBER), "exp": exp}).encode()
+    token = jwt.api_jws.encode(body, settings.JWT_SECRET, algorithm="HS256")
+    try:
+        assert identity.authenticate_header(f"Bearer {token}").id == MEMBER
+    except AuthenticationFailed:
+        assert exp != 1e300
+
+
 def test_a_sub_that_is_no_text(settings):
     token = jwt.api_jws.encode(b'{"sub": 5, "exp": 99999999999}', settings.JWT_SECRET, algorithm="HS256")
     assert "must be a UUID" in refused(token)
