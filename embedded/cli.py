@@ -150,6 +150,7 @@ def _down(given: argparse.Namespace) -> int:
         send(supervisor, 15)
         until = time.monotonic() + STOP_SECONDS
         with StartView(console) as view:
+            view.take_as_said(record)
             while supervisor.alive() and time.monotonic() < until:
                 view.show(Record.read(var))
                 time.sleep(0.1)

@@ -90,7 +90,7 @@ class Pulse:
         terminal = self._console.is_terminal
         self._next = time.monotonic() + (PULSE if terminal else PULSE_ELSEWHERE)
         line = self._line()
-        self._status.update(line) if terminal else self._console.print(line, highlight=False)
+        self._status.update(line) if terminal else self._console.print(line, highlight=False, soft_wrap=True)
 
     def _line(self) -> str:
         units = self._runner.supervisor.units.values()

@@ -38,6 +38,10 @@ class StartView:
             self._status.__exit__(None, None, None)
             self._status = None
 
+    def take_as_said(self, record: Record) -> None:
+        """Say nothing about how things stand now, only about what comes."""
+        self._said = {name: (part["state"], part["restarts"]) for name, part in record.parts.items()}
+
     def show(self, record: Record) -> None:
         """Say what has changed since the last call."""
         for name, part in record.parts.items():
