@@ -1,6 +1,6 @@
 """The breaker in the admin: its state now, what it did, and three buttons for those who may force it."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -22,7 +22,7 @@ class BreakerEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ["reason", "by"]
     date_hierarchy = "at"
     change_list_template = "admin/ranking/breakerevent/change_list.html"
-    actions: ClassVar[list[Any]] = []
+    actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -15,5 +15,5 @@ def key(viewer: str) -> str:
 def lately(viewer: str, now: datetime) -> set[str]:
     """The posts seen within `SEEN_DAYS`. Without Redis nothing is known to be seen."""
     since = (now - timedelta(days=settings.SEEN_DAYS)).timestamp()
-    found = cache.ask(lambda redis: redis.zrangebyscore(key(viewer), since, "+inf"), [])
+    found: list[bytes] = cache.ask(lambda redis: redis.zrangebyscore(key(viewer), since, "+inf"), [])
     return {member.decode() for member in found}

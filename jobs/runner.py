@@ -1,0 +1,165 @@
+"""One run of a job, from the question whether it may run at all to the note of what it did.
+
+    lock (another run goes on? then not) ── claim (somebody else had this slot? then not) ── work ── note
+
+Both answers are given under the lock, so two beats, two workers or a message delivered twice make one run.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+
+from django.db import transaction
+from django.db.models import F
+
+from jobs import lock, schedule
+from jobs.job import TOO_LONG, TRANSIENT, Done, Job, Run
+from jobs.models import JobRun, JobState, Outcome
+from nova import clock
+
+log = logging.getLogger(__name__)
+_OPEN = (Outcome.RUNNING, Outcome.RETRIED)
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a run is asked by. number: unique for a run, the same for each of its tries; last_try: no more will follow."""
+
+    number: str
+    scheduled: bool = False
+    by: str = ""
+    dry_run: bool = False
+    last_try: bool = True
+
+
+class Skipped(Exception):
+    """The run was not needed; the text says why."""
+
+
+def run(job: Job, ticket: Ticket, progress: Callable[[int, int | None], None] = lambda done, of: None) -> Done:
+    """Run the job now. Raises `Skipped`, or what its function raises; both are noted."""
+    with lock.held(job.name) as ours:
+        if not ours:
+            _count_skipped(job)
+            raise Skipped("a run of this job is going on")
+        entry = _claim(job, ticket, clock.now())
+        memory = JobState.objects.values_list("memory", flat=True).get(name=job.name)
+        try:
+            done = job.work(Run(ticket.dry_run, monotonic() + job.bound, memory, progress))
+        except BaseException as error:
+            _note_failure(job, entry, error, will_retry=isinstance(error, TRANSIENT) and not ticket.last_try)
+            raise
+        _note_done(job, entry, done)
+        return done
+
+
+def _claim(job: Job, ticket: Ticket, now: datetime) -> JobRun:
+    """The entry of a run that may go on. Raises `Skipped`. Only with the lock held."""
+    with transaction.atomic():
+        JobState.objects.get_or_create(name=job.name)
+        _bury(job, ticket, now)
+        entry = JobRun.objects.filter(ticket=ticket.number).first()
+        reason = _not_needed(job, ticket, entry, now)
+        if not reason:
+            entry = _begun(job, ticket, entry, now)
+    if reason or entry is None:
+        _count_skipped(job)
+        raise Skipped(reason)
+    return entry
+
+
+def _bury(job: Job, ticket: Ticket, now: datetime) -> None:
+    """The lock was free, so whoever still seems to run is gone."""
+    gone = JobRun.objects.filter(job=job.name, outcome=Outcome.RUNNING).exclude(ticket=ticket.number)
+    if died := gone.update(outcome=Outcome.DIED, ended_at=now, summary="its process was gone before it was done"):
+        JobState.objects.filter(name=job.name).update(runs_failed=F("runs_failed") + died)
+
+
+def _begun(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -> JobRun:
+    JobState.objects.filter(name=job.name).update(started_at=now, outcome=Outcome.RUNNING)
+    if entry:
+        entry.tries, entry.outcome, entry.ended_at = entry.tries + 1, Outcome.RUNNING, None
+        entry.save(update_fields=["tries", "outcome", "ended_at"])
+        return entry
+    return JobRun.objects.create(
+        job=job.name,
+        ticket=ticket.number,
+        scheduled=ticket.scheduled,
+        by=ticket.by,
+        dry_run=ticket.dry_run,
+        started_at=now,
+    )
+
+
+def _not_needed(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -> str:
+    """Why this run is not needed any more; "" when it is."""
+    if entry and entry.outcome not in _OPEN:
+        return "this run has ended already: its message was delivered twice"
+    real = JobRun.objects.filter(job=job.name, dry_run=False).exclude(ticket=ticket.number)
+    if entry:
+        newer = real.filter(started_at__gt=entry.started_at, outcome=Outcome.DONE).exists()
+        return "a newer run has done its work" if newer else ""
+    if ticket.scheduled:
+        half = timedelta(seconds=schedule.period(job) / 2)
+        if real.filter(scheduled=True, started_at__gt=now - half).exists():
+            return "this slot of the schedule was taken already"
+    return ""
+
+
+def _count_skipped(job: Job) -> None:
+    JobState.objects.get_or_create(name=job.name)
+    JobState.objects.filter(name=job.name).update(runs_skipped=F("runs_skipped") + 1)
+
+
+def _note_done(job: Job, entry: JobRun, done: Done) -> None:
+    now = clock.now()
+    seconds = (now - entry.started_at).total_seconds()
+    entry.outcome, entry.ended_at, entry.items, entry.summary = Outcome.DONE, now, done.items, done.summary
+    changes = {
+        "ended_at": now,
+        "done_at": now,
+        "seconds": seconds,
+        "items": done.items,
+        "outcome": Outcome.DONE,
+        "summary": done.summary,
+        "runs_done": F("runs_done") + 1,
+        "total_seconds": F("total_seconds") + seconds,
+        "total_items": F("total_items") + done.items,
+    }
+    if entry.dry_run:
+        # It did nothing: what was known of the job stays as it was, but for that it is not running.
+        changes = {"outcome": Outcome.DONE, "summary": done.summary}
+    else:
+        if done.memory is not None:
+            changes["memory"] = dict(done.memory)
+        changes["readings"] = [[metric.name, list(labels), value] for metric, labels, value in done.readings]
+    with transaction.atomic():
+        entry.save(update_fields=["outcome", "ended_at", "items", "summary"])
+        JobState.objects.filter(name=job.name).update(**changes)
+    log.info("job done", extra={"job": job.name, "seconds": round(seconds, 3), "items": done.items})
+
+
+def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: bool) -> None:
+    """Write down how it failed, if PostgreSQL lets us; what raises here would hide the failure itself."""
+    now = clock.now()
+    seconds = (now - entry.started_at).total_seconds()
+    said = f"it took longer than its bound of {job.bound} s" if isinstance(error, TOO_LONG) else str(error)
+    summary = f"{type(error).__name__}: {said}"[:2000]
+    outcome = Outcome.RETRIED if will_retry else Outcome.FAILED
+    count = "runs_retried" if will_retry else "runs_failed"
+    try:
+        with transaction.atomic():
+            JobRun.objects.filter(pk=entry.pk).update(outcome=outcome, ended_at=now, summary=summary)
+            JobState.objects.filter(name=job.name).update(
+                ended_at=now,
+                seconds=seconds,
+                outcome=outcome,
+                summary=summary,
+                total_seconds=F("total_seconds") + seconds,
+                **{count: F(count) + 1},
+            )
+    except Exception:
+        log.warning("the failure of %s could not be noted", job.name, exc_info=True)
+    log.warning("job %s: %s", outcome, summary, extra={"job": job.name, "seconds": round(seconds, 3)})

@@ -1,0 +1,266 @@
+"""What stands in a feed and what never does, on a real ClickHouse."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from ranking import pipeline
+from ranking.diversity import FIRST_PLACES
+from tests.feeds import Feeds, member
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+
+def read(feeds: Feeds, viewer: UUID, limit: int = 100) -> list[dict]:
+    """The viewer's feed, ranked anew, explained."""
+    pipeline.rank(viewer, feeds.now)
+    page = pipeline.page(viewer, limit=limit, explain=True, now=feeds.now)
+    assert page.algorithm == "ch"
+    return page.posts
+
+
+def ids(feeds: Feeds, viewer: UUID) -> list[str]:
+    return [post["id"] for post in read(feeds, viewer)]
+
+
+def texts(*posts: UUID) -> list[str]:
+    return [str(post) for post in posts]
+
+
+def test_followees_posts_of_the_last_72_hours(feeds: Feeds) -> None:
+    viewer, followee, stranger, former = member(), member(), member(), member()
+    feeds.follow(viewer, followee, former)
+    feeds.follow(viewer, former, gone=True)
+    new, old = feeds.posts(followee, hours_ago=[1, 71])
+    feeds.post(followee, hours_ago=73)
+    feeds.post(stranger)
+    feeds.post(former)
+    found = read(feeds, viewer)
+    assert [post["id"] for post in found] == texts(new, old)
+    assert all(post["sources"] == ["followees"] for post in found)
+
+
+def test_posts_of_authors_the_viewer_reacted_to(feeds: Feeds) -> None:
+    viewer, liked, shared, viewed = member(), member(), member(), member()
+    posts = {author: feeds.post(author, hours_ago=100) for author in (liked, shared, viewed)}
+    feeds.post(liked, hours_ago=169)
+    feeds.act(viewer, feeds.post(liked, hours_ago=300), "like", hours_ago=24)
+    feeds.act(viewer, feeds.post(shared, hours_ago=300), "share", times=3, hours_ago=24)
+    feeds.act(viewer, feeds.post(viewed, hours_ago=300), "view", hours_ago=24)
+    found = read(feeds, viewer)
+    assert [post["id"] for post in found] == texts(posts[shared], posts[liked])
+    assert [post["inputs"]["interactions"] for post in found] == [3, 1]
+    assert all(post["sources"] == ["affinity"] for post in found)
+
+
+def test_affinity_forgets_after_90_days(feeds: Feeds) -> None:
+    viewer, author = member(), member()
+    old = feeds.post(author, hours_ago=2500)
+    post = feeds.post(author)
+    feeds.follow(viewer, author)
+    feeds.act(viewer, old, "like", hours_ago=91 * 24 + 1)
+    assert read(feeds, viewer)[0]["inputs"]["interactions"] == 0
+    feeds.act(viewer, old, "like", hours_ago=88 * 24)
+    (found,) = read(feeds, viewer)
+    assert (found["id"], found["inputs"]["interactions"]) == (str(post), 1)
+
+
+def test_an_unlike_takes_the_affinity_back(feeds: Feeds) -> None:
+    viewer, author = member(), member()
+    post = feeds.post(author)
+    feeds.act(viewer, post, "like")
+    feeds.act(viewer, post, "unlike")
+    assert read(feeds, viewer)[0]["sources"] == ["newest"]
+
+
+def test_a_new_viewer_gets_what_is_trending(feeds: Feeds) -> None:
+    author = member()
+    hot, hotter, cold = feeds.posts(author, hours_ago=[5, 6, 1])
+    feeds.make_trend(hot)
+    feeds.make_trend(hotter, action="comment")
+    feeds.act(member(), cold, "like", times=50)
+    found = read(feeds, member())
+    assert {post["id"] for post in found} == set(texts(hot, hotter))
+    assert all(post["sources"] == ["trending"] for post in found)
+
+
+def test_the_authors_own_reactions_make_no_trend(feeds: Feeds) -> None:
+    author = member()
+    post = feeds.post(author)
+    feeds.act(author, post, "like", times=50)
+    feeds.make_trend(post, people=2)
+    assert pipeline.trending(member(), "24h", 10, feeds.now).posts == []
+    feeds.make_trend(post, people=1)
+    (found,) = pipeline.trending(member(), "24h", 10, feeds.now).posts
+    assert found["people"] == 3
+    assert 2 < found["score"] <= 3
+
+
+def test_trending_decays_and_keeps_to_its_window(feeds: Feeds) -> None:
+    author, viewer = member(), member()
+    now, earlier, yesterday = feeds.posts(author, hours_ago=[30, 31, 32])
+    feeds.make_trend(yesterday, people=9, hours_ago=26)
+    feeds.make_trend(earlier, people=4, hours_ago=12)
+    feeds.make_trend(now, people=3)
+
+    def trend(window: str) -> list[str]:
+        return [post["id"] for post in pipeline.trending(viewer, window, 10, feeds.now).posts]
+
+    assert trend("1h") == texts(now)
+    assert trend("24h") == texts(now, earlier)
+    assert trend("7d") == texts(now, earlier, yesterday)
+
+
+def test_while_nothing_trends_a_new_viewer_gets_the_newest(feeds: Feeds) -> None:
+    new, old = feeds.post(member(), hours_ago=100), feeds.post(member(), hours_ago=2000)
+    found = read(feeds, member())
+    assert [post["id"] for post in found] == texts(new, old)
+    assert all(post["sources"] == ["newest"] for post in found)
+
+
+def test_without_posts_the_feed_is_empty(feeds: Feeds) -> None:
+    assert read(feeds, member()) == []
+
+
+def test_a_post_remembers_all_its_sources(feeds: Feeds) -> None:
+    viewer, author = member(), member()
+    post = feeds.post(author)
+    feeds.follow(viewer, author)
+    feeds.act(viewer, post, "like")
+    feeds.make_trend(post)
+    (found,) = read(feeds, viewer)
+    assert (found["id"], found["sources"]) == (str(post), ["followees", "trending", "affinity"])
+
+
+@pytest.mark.parametrize(("kind", "by_viewer"), [("block", True), ("block", False), ("mute", True)])
+def test_hidden_authors_appear_in_no_source(feeds: Feeds, kind: str, by_viewer: bool) -> None:
+    viewer, hidden = member(), member()
+    post = feeds.post(hidden)
+    feeds.follow(viewer, hidden)
+    feeds.act(viewer, post, "like")
+    feeds.make_trend(post)
+    assert ids(feeds, viewer) == texts(post)
+    feeds.hide(*((viewer, hidden) if by_viewer else (hidden, viewer)), kind)
+    assert ids(feeds, viewer) == []
+    assert pipeline.trending(viewer, "24h", 10, feeds.now).posts == []
+
+
+def test_a_mute_works_one_way(feeds: Feeds) -> None:
+    viewer, author = member(), member()
+    post = feeds.post(author)
+    feeds.follow(viewer, author)
+    feeds.hide(author, viewer, "mute")
+    assert ids(feeds, viewer) == texts(post)
+
+
+def test_own_posts_never_appear(feeds: Feeds) -> None:
+    viewer, other = member(), member()
+    own, theirs = feeds.post(viewer), feeds.post(other)
+    feeds.make_trend(own)
+    feeds.make_trend(theirs)
+    feeds.act(viewer, own, "like")
+    assert ids(feeds, viewer) == texts(theirs)
+    assert [post["id"] for post in pipeline.trending(viewer, "24h", 10, feeds.now).posts] == texts(theirs)
+
+
+def test_deleted_posts_never_appear(feeds: Feeds) -> None:
+    viewer, author = member(), member()
+    gone, kept = feeds.posts(author, hours_ago=[1, 2])
+    feeds.follow(viewer, author)
+    feeds.act(viewer, gone, "like")
+    feeds.make_trend(gone)
+    feeds.delete(gone)
+    assert ids(feeds, viewer) == texts(kept)
+    assert pipeline.trending(viewer, "24h", 10, feeds.now).posts == []
+
+
+@pytest.mark.parametrize("sight", [{"action": "view"}, {"action": "click"}, {"action": "impression", "dwell_ms": 1000}])
+def test_what_was_seen_follows_the_rest(feeds: Feeds, sight: dict) -> None:
+    viewer = member()
+    authors = [member() for _ in range(3)]
+    first, second, third = (feeds.post(author, hours_ago=hours) for hours, author in enumerate(authors))
+    feeds.follow(viewer, *authors)
+    feeds.act(viewer, first, **sight)
+    feeds.act(viewer, second, "impression", dwell_ms=999)
+    feeds.act(viewer, second, "view", hours_ago=7 * 24 + 25)
+    found = read(feeds, viewer)
+    assert [(post["id"], post["seen"]) for post in found] == [
+        (str(second), False),
+        (str(third), False),
+        (str(first), True),
+    ]
+
+
+def test_seen_posts_leave_room_for_unseen_older_ones(feeds: Feeds, settings) -> None:
+    settings.CANDIDATES_PER_SOURCE = 10
+    viewer, author = member(), member()
+    feeds.follow(viewer, author)
+    posts = feeds.posts(author, hours_ago=[hour / 10 for hour in range(40)])
+    for post in posts[:25]:
+        feeds.act(viewer, post, "view")
+    found = read(feeds, viewer)
+    assert [post["id"] for post in found] == texts(*posts[25:35])
+
+
+def test_hidden_authors_take_no_room(feeds: Feeds, settings) -> None:
+    settings.CANDIDATES_PER_SOURCE = 10
+    viewer, loud, quiet = member(), member(), member()
+    feeds.follow(viewer, loud, quiet)
+    feeds.posts(loud, hours_ago=[hour / 100 for hour in range(30)])
+    wanted = feeds.posts(quiet, hours_ago=[40, 41])
+    feeds.hide(viewer, loud, "mute")
+    assert ids(feeds, viewer) == texts(*wanted)
+
+
+def test_one_post_per_content(feeds: Feeds) -> None:
+    viewer, one, other = member(), member(), member()
+    feeds.follow(viewer, one, other)
+    feeds.post(one, hours_ago=2, text="Breaking: it rains!")
+    best = feeds.post(other, hours_ago=1, text="breaking it rains")
+    pictures = [feeds.post(author, hours_ago=9, text="", media=[{"hash": "same"}]) for author in (one, other)]
+    found = ids(feeds, viewer)
+    assert str(best) in found
+    assert len(found) == 2
+    assert len(set(found) & set(texts(*pictures))) == 1
+
+
+def test_an_author_cannot_fill_the_feed(feeds: Feeds) -> None:
+    viewer, loud = member(), member()
+    quiet = [member() for _ in range(6)]
+    feeds.follow(viewer, loud, *quiet)
+    feeds.posts(loud, hours_ago=[number / 60 for number in range(20)])
+    for author in quiet:
+        feeds.posts(author, hours_ago=[20.0, 21.0])
+    found = read(feeds, viewer)
+    names = [post["author"]["id"] for post in found]
+    assert len(names) == 32
+    assert names[:FIRST_PLACES].count(str(loud)) == 1
+    spread = names[: max(place for place, name in enumerate(names) if name != str(loud))]
+    assert all(len(set(spread[place : place + 3])) == 3 for place in range(len(spread) - 2))
+    assert any(post["moved_by_diversity"] > 0 for post in found)
+
+
+def test_the_score_is_worked_out_from_what_is_stored(feeds: Feeds) -> None:
+    viewer, author = member(), member()
+    feeds.follow(viewer, author)
+    post = feeds.post(author, hours_ago=2)
+    row = {"post_day": (feeds.now - timedelta(hours=2)).date(), "post_id": post, "views": 0, "clicks": 0}
+    feeds.insert("post_counters", row | {"impressions": 5000, "likes": 150, "comments": 30, "shares": 20})
+    feeds.act(viewer, feeds.post(author, hours_ago=999), "share", times=10, hours_ago=48)
+    (found,) = read(feeds, viewer)
+    assert found["counts"] == {"impressions": 5000, "views": 0, "likes": 150, "comments": 30, "shares": 20}
+    assert found["freshness"] == pytest.approx(0.819, abs=5e-4)
+    assert found["engagement"] == pytest.approx(0.0526, abs=5e-5)
+    assert found["affinity"] == pytest.approx(2.398, abs=5e-4)
+    assert found["final"] == pytest.approx(0.986, abs=5e-4)
+
+
+def test_a_clients_own_like_is_not_counted(feeds: Feeds) -> None:
+    viewer, author = member(), member()
+    feeds.follow(viewer, author)
+    post = feeds.post(author)
+    feeds.act(member(), post, "like", source="client")
+    feeds.act(member(), post, "like", source="service")
+    feeds.act(member(), post, "like")
+    assert read(feeds, viewer)[0]["counts"]["likes"] == 2

@@ -1,0 +1,65 @@
+"""The fixture `feeds`, for tests of ranking and of the feed's calls: a plugin, named by the modules that use it."""
+
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+from nova import clickhouse, redis
+from ranking import authors, breaker, cache, snapshot, trending
+from tests.feeds import Feeds
+
+TABLES = (
+    "posts_cdc",
+    "posts_by_author",
+    "follows_cdc",
+    "blocks_cdc",
+    "blocks_by_blocked",
+    "events",
+    "event_ids",
+    "post_metrics_1h",
+    "post_counters",
+    "user_author_90d",
+    "seen_posts",
+)
+
+
+def _use(where: dict[str, Any]) -> None:
+    settings.CLICKHOUSE = where
+    clickhouse._pool.cache_clear()
+    clickhouse._http.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def ranking_clickhouse(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """A new database on the same server, with the whole schema, for one test module."""
+    before, name = settings.CLICKHOUSE, f"nova_test_{uuid4().hex[:12]}"
+    _use(before | {"database": name})
+    with django_db_blocker.unblock():
+        call_command("migrate_clickhouse", stdout=StringIO())
+    yield
+    _use(before)
+    clickhouse.command(f"DROP DATABASE IF EXISTS `{name}` SYNC", database="default")
+
+
+@pytest.fixture
+def feeds(ranking_clickhouse: None, db: None) -> Iterator[Feeds]:
+    """An empty ClickHouse; nothing kept of trends, breakers or deleted posts."""
+    for table in TABLES:
+        clickhouse.command(f"TRUNCATE TABLE {table}")
+    forget()
+    yield Feeds()
+    forget()
+
+
+def forget() -> None:
+    """Drop what Redis and this process know beyond single viewers."""
+    cache.reset()
+    authors.forget()
+    breaker.clickhouse.forget()
+    keys = [breaker.clickhouse.key, snapshot.GONE, *map(trending.key, trending.WINDOWS)]
+    redis.cache().delete(*keys)
