@@ -18,8 +18,8 @@ class Bounds:
 class Batcher(Generic[T]):
     """Messages of one partition in the order of their offsets, cut into batches.
 
-    next_offset: what comes before it was had already and is dropped. redo: the last offset of a batch that must come out
-    first, exactly as it once was, whatever the bounds say.
+    next_offset: what comes before it was had already and is dropped. redo: the last offset of a batch that must come
+    out first, exactly as it once was, whatever the bounds say.
     """
 
     def __init__(self, bounds: Bounds, *, next_offset: int, redo: int | None = None) -> None:
@@ -55,7 +55,7 @@ class Batcher(Generic[T]):
         return bool(self._waiting) and (self.full or now - self._since >= self._bounds.seconds)
 
     def take(self, now: float) -> list[T]:
-        """Remove and return the next batch: as much as the bounds allow (at least one message), or just what is redone."""
+        """Remove and return the next batch: what the bounds allow (at least one message), or just what is redone."""
         count = self._upto(self._redo) if self._redo is not None else self._fitting()
         self._redo = None
         batch, self._waiting = self._waiting[:count], self._waiting[count:]

@@ -63,7 +63,7 @@ class _LookCloser(Exception):
 class Columns:
     """Valid events of one partition, by column.
 
-    table: the columns of `COLUMNS` up to app_ver; UUIDs as 16 bytes, event_time in µs UTC. offsets: Kafka's, ascending.
+    table: the columns of `COLUMNS` up to app_ver; UUIDs as 16 bytes, event_time in µs UTC. offsets: ascending.
     """
 
     table: pa.Table
@@ -120,7 +120,7 @@ class Read:
 
 
 def read(values: Sequence[bytes | None], offsets: Int64s, stamps: Int64s) -> Read:
-    """Decode and validate a batch. stamps: Kafka's timestamps in ms, −1 for none. Never raises for what a message holds."""
+    """Decode and validate a batch, whatever its messages hold. stamps: Kafka's timestamps in ms, −1 for none."""
     try:
         return Read(quick(values, offsets, stamps), [])
     except _LookCloser:
@@ -128,12 +128,12 @@ def read(values: Sequence[bytes | None], offsets: Int64s, stamps: Int64s) -> Rea
 
 
 def quick(values: Sequence[bytes | None], offsets: Int64s, stamps: Int64s) -> Columns:
-    """All of the batch by columns, or `_LookCloser`: the batch is not wholly in the canonical shape, or not wholly valid."""
+    """All of the batch by columns, or `_LookCloser`: it is not wholly in the canonical shape, or not wholly valid."""
     if None in values:
         raise _LookCloser
     joined = b"\n".join(values)  # type: ignore[arg-type]
     breaks = len(values) - 1
-    # Every line is one message, begins and ends as an object and holds nothing that two JSON readers could see differently.
+    # Every line is one message, begins and ends as an object, and holds nothing that two readers could see differently.
     if (
         joined[:1] != b"{"
         or joined[-1:] != b"}"

@@ -7,15 +7,16 @@ nothing more is fetched until a batch is stored.
 
 import signal
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.conf import settings
 
-from ingestion import health, ledger
-from ingestion.batcher import Batcher, Bounds
+from ingestion import assignment, health
+from ingestion.assignment import patiently
+from ingestion.batcher import Bounds
 from ingestion.errors import EXIT_CLEAN, EXIT_DATA_LOSS, EXIT_FENCED, EXIT_SETTINGS, EXIT_UNEXPECTED, Fenced, Halt
 from ingestion.flushing import Done, Held, Job, Watch, Workers, insistently
 from ingestion.ledger import Partition, Pending
@@ -23,15 +24,12 @@ from nova import kafka, metrics
 from nova.errors import Transient
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 _POLL_SECONDS = 0.05
 _POLL_MESSAGES = 10_000
 _REPORT_SECONDS = 10.0
 # A short wait for room is cheaper than pausing, which throws away what was fetched ahead.
 _PAUSE_AFTER_SECONDS = 1.0
-# How long an assignment may wait for PostgreSQL and Kafka; far below max.poll.interval.ms.
-_ASSIGN_SECONDS = 60.0
 # A zombie learns within this time that its partitions are gone; another holder that stays is a second group.
 _FENCED_SECONDS = 60.0
 _WORKERS = 2
@@ -84,7 +82,7 @@ class Runtime:
         try:
             if settings.HEALTH_PORT:
                 health.serve(settings.HEALTH_HOST, settings.HEALTH_PORT, lambda: self._polled)
-            self._patiently(self._sink.prepare, seconds=float("inf"))
+            patiently(self._sink.prepare, lambda: self._stopping)
             if self._stopping:
                 return EXIT_CLEAN
             self._check_topics()
@@ -92,7 +90,9 @@ class Runtime:
         except Halt as error:
             log.critical("halt", exit_code=error.exit_code, reason=str(error))
             return error.exit_code
-        except Exception:
+        except Exception as error:
+            if self._stopping and isinstance(error, Transient | KafkaException):
+                return EXIT_CLEAN
             log.exception("unexpected")
             return EXIT_UNEXPECTED
         return EXIT_CLEAN
@@ -103,7 +103,7 @@ class Runtime:
 
     def _check_topics(self) -> None:
         try:
-            self._patiently(lambda: kafka.topic_ids(*self._sink.topics), seconds=float("inf"))
+            patiently(lambda: kafka.topic_ids(*self._sink.topics), lambda: self._stopping)
         except KafkaException as error:
             raise Halt(
                 f"Kafka: {error.args[0].str()} (topics: {', '.join(self._sink.topics)}). "
@@ -176,9 +176,9 @@ class Runtime:
             if (error := message.error()) is not None:
                 self._weigh(error)
                 continue
-            held = self._held.get((message.topic(), message.partition()))
+            held = self._held.get((message.topic(), message.partition()))  # type: ignore[arg-type]
             if held is not None and held.fenced_at is None:
-                held.batcher.add(message, message.offset(), len(message), now)
+                held.batcher.add(message, kafka.offset_of(message), len(message), now)
 
     def _weigh(self, error: KafkaError) -> None:
         """What an error from Kafka means: most pass by themselves, a lost offset or identity does not."""
@@ -262,20 +262,13 @@ class Runtime:
         if not partitions:
             client.incremental_assign([])
             return
-        ids = self._patiently(lambda: kafka.topic_ids(*{p.topic for p in partitions}))
         starts = []
-        for wanted in partitions:
-            low, high = self._patiently(lambda p=wanted: client.get_watermark_offsets(p, timeout=10))
-            where = (wanted.topic, ids[wanted.topic], wanted.partition)
-            part, pending = self._patiently(
-                lambda where=where, low=low, high=high: ledger.claim(self._sink.name, *where, low=low, high=high)
-            )
-            batcher: Batcher[Message] = Batcher(
-                self._bounds, next_offset=part.next_offset, redo=pending.hi if pending else None
-            )
-            self._held[wanted.topic, wanted.partition] = Held(part, batcher, pending)
-            starts.append(TopicPartition(wanted.topic, wanted.partition, part.next_offset))
-            log.info("assigned", partition=str(part), offset=part.next_offset, epoch=part.epoch, redo=bool(pending))
+        for held in assignment.take(client, self._sink.name, partitions, self._bounds, lambda: self._stopping):
+            part = held.part
+            self._held[part.topic, part.partition] = held
+            starts.append(TopicPartition(part.topic, part.partition, part.next_offset))
+            redo = held.pending is not None
+            log.info("assigned", partition=str(part), offset=part.next_offset, epoch=part.epoch, redo=redo)
         client.incremental_assign(starts)
         metrics.CONSUMER_REBALANCES.labels(self._sink.name, "assigned").inc()
 
@@ -297,21 +290,6 @@ class Runtime:
                 log.info(kind, partition=str(held.part), offset=held.part.next_offset)
         metrics.CONSUMER_REBALANCES.labels(self._sink.name, kind).inc()
 
-    def _patiently(self, call: Callable[[], T], seconds: float = _ASSIGN_SECONDS) -> T:
-        """What `call` returns, once PostgreSQL, ClickHouse and Kafka answer; after `seconds` the last error is raised."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return call()
-            except (Transient, KafkaException) as error:
-                lasting = (
-                    isinstance(error, KafkaException) and not error.args[0].retriable() and not _passing(error.args[0])
-                )
-                if lasting or self._stopping or time.monotonic() >= deadline:
-                    raise
-                log.warning("waiting", error=str(error)[:500])
-                time.sleep(1)
-
     # Telling ----------------------------------------------------------------------------------------------------------
 
     def _report(self, client: Consumer) -> None:
@@ -322,7 +300,7 @@ class Runtime:
             part = held.part
             if held.fenced_at is not None and time.monotonic() - held.fenced_at > _FENCED_SECONDS:
                 raise Halt(f"{part} is assigned to this process, but another one holds it in the ledger", EXIT_FENCED)
-            part.high_watermark = max(part.high_watermark, _high(client, part))
+            part.high_watermark = max(part.high_watermark, assignment.high(client, part))
             behind = max(0, part.high_watermark - part.next_offset)
             lag += behind
             labels: tuple[Any, ...] = (self._sink.name, part.topic, part.partition)
@@ -333,22 +311,3 @@ class Runtime:
         log.info(
             "progress", stored=stored, rate=round(stored / seconds), lag=lag, partitions=len(self._held), redo=redo
         )
-
-
-def _passing(error: KafkaError) -> bool:
-    """Errors of the client itself that pass when the broker is back, although they do not call themselves retriable."""
-    return error.code() in (
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._RESOLVE,
-    )
-
-
-def _high(client: Consumer, part: Partition) -> int:
-    """The end of a partition as the client last heard of it; −1 when it has not."""
-    try:
-        _, high = client.get_watermark_offsets(TopicPartition(part.topic, part.partition), cached=True)
-    except KafkaException:
-        return -1
-    return int(high)

@@ -62,7 +62,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(Submitted, frozen=True, kw_only=True):
-    """An event as it stands in Kafka. `source`: client, table (a change in PostgreSQL) or service (a trusted system)."""
+    """An event as it stands in Kafka. `source`: client, table (a change in PostgreSQL), service (a trusted system)."""
 
     source: Literal["client", "table", "service"] = "client"
 
@@ -120,23 +120,21 @@ def parse(value: bytes | None, at: datetime | None) -> Event:
 
 
 def submitted(item: Any) -> Submitted:
-    """The event in one object of a request's body (already JSON-decoded). Its time and action are not judged yet.
+    """The event in one object of a request's body (already JSON-decoded), in its shape only: see `check`.
 
     Raises `InvalidMessage`.
     """
-    if isinstance(item, dict):
-        # PyUnicode holds what UTF-8 cannot say; nothing after this could write it down.
-        for name in ("app_ver", "device", "action"):
-            if isinstance(text := item.get(name), str) and not text.isprintable():
-                raise InvalidMessage("schema", name, "Unprintable characters")
     return _explained(lambda: msgspec.convert(item, Submitted))
 
 
 def check(event: Event, at: datetime | None) -> None:
-    """Judge what the shape alone cannot: may this source send this action, and at this age? at: aware; None: no age limits.
+    """Judge what the shape alone cannot. at: the moment that ages are measured by, aware; None: no age limits.
 
     Raises `InvalidMessage`.
     """
+    # Control characters, and what UTF-8 cannot say: nothing after this could write it down.
+    if event.app_ver and not event.app_ver.isprintable():
+        raise InvalidMessage("schema", "app_ver", "Unprintable characters")
     if event.source == "client" and event.action in TAKEN_BACK:
         raise InvalidMessage("action", "action", f"A client may not send {event.action}")
     try:
@@ -153,13 +151,18 @@ def check(event: Event, at: datetime | None) -> None:
         raise InvalidMessage("too_old", "event_time", f"More than {BEHIND[event.source].days} days ago")
 
 
+def with_author(event: Event, author: UUID) -> Event:
+    """The same event with its post's author."""
+    return msgspec.structs.replace(event, author_id=author)
+
+
 def table_event(
     *, table: str, row_id: UUID, deleted: bool, created_at: datetime, user_id: UUID, post_id: UUID, author_id: UUID
 ) -> Event:
     """The event that a like or comment in PostgreSQL counts as; table: `likes` or `comments`.
 
-    Its id follows from the row and from what happened to it, the same for a snapshot row as for its creation, so that no
-    change counts twice. A deletion has the time of the creation: it subtracts from the hour and the day that were added to.
+    Its id follows from the row and from what happened to it, the same for a snapshot row as for its creation, so that
+    no change counts twice. A deletion has the time of the creation: it subtracts from the same hour and day.
     """
     done, undone = {"likes": ("like", "unlike"), "comments": ("comment", "uncomment")}[table]
     return Event(

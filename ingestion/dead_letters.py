@@ -17,7 +17,7 @@ from ingestion.errors import EXIT_DEAD_LETTERS, Halt, InvalidMessage
 from ingestion.ledger import Partition
 from ingestion.models import DeadLetter
 from nova import clock, topics
-from nova.kafka import send
+from nova.kafka import Headers, Record, offset_of, send
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOW = 1000
@@ -27,8 +27,8 @@ _WINDOW = 1000
 class Limits:
     """How many messages of a partition failed lately. Pure: each batch gives the next state.
 
-    in_a_row: failures since the last good message; seen and bad: messages of the window of about `_WINDOW`, and the failed
-    ones among them.
+    in_a_row: failures since the last good message; seen and bad: messages of the window of about `_WINDOW`, and the
+    failed ones among them.
     """
 
     in_a_row: int = 0
@@ -68,7 +68,7 @@ class Limits:
 
 
 def weigh(part: Partition, count: int, failed: Sequence[int]) -> Limits:
-    """`Limits.after` with the settings, from what is noted of this partition. Store the answer with `note` afterwards."""
+    """`Limits.after` with the settings, from what is noted of this partition. Give the answer to `note` afterwards."""
     known: Limits = part.notes.get("limits", Limits())
     return known.after(count, failed, most_in_a_row=settings.DEAD_LETTERS_IN_A_ROW, share=settings.DEAD_LETTERS_SHARE)
 
@@ -85,16 +85,22 @@ def letter(part: Partition, message: Message, error: InvalidMessage) -> DeadLett
         topic=part.topic,
         topic_id=part.topic_id,
         partition=part.partition,
-        offset=message.offset(),
+        offset=offset_of(message),
         key=message.key(),
         raw=raw,
-        headers=[[name, _text(value)] for name, value in message.headers() or []],
+        headers=_stored_headers(message),
         message_time=_time(message.timestamp()[1]),
         reason=error.reason,
         field=_clean(error.field)[:100],
         detail=_clean(error.detail),
         decoded=_decoded(raw),
     )
+
+
+def _stored_headers(message: Message) -> list[list[Any]]:
+    headers = message.headers() or []
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return [[name, _text(value)] for name, value in pairs]
 
 
 def _text(value: Any) -> Any:
@@ -149,7 +155,7 @@ def publish(consumer: str, *, most: int = 500) -> int:
             .order_by("id")[:most]
         )
         for topic in (topics.DLQ_EVENTS, topics.DLQ_CDC):
-            if records := [(row.key, row.raw, _headers(row)) for row in waiting if _dlq(row) == topic]:
+            if records := [_record(row) for row in waiting if _dlq(row) == topic]:
                 send(topic, records, timeout=settings.INTAKE_ACK_SECONDS)
         DeadLetter.objects.filter(pk__in=[row.pk for row in waiting]).update(published_at=clock.now())
     return len(waiting)
@@ -159,7 +165,12 @@ def _dlq(row: DeadLetter) -> str:
     return topics.DLQ_EVENTS if row.topic == topics.EVENTS else topics.DLQ_CDC
 
 
-def _headers(row: DeadLetter) -> list[tuple[str, bytes | None]]:
+def _record(row: DeadLetter) -> Record:
+    key, raw = (None if data is None else bytes(data) for data in (row.key, row.raw))
+    return key, raw, _headers(row)
+
+
+def _headers(row: DeadLetter) -> Headers:
     """What came with the message, then where it came from and why it is here."""
     why = {
         "dlq.reason": row.reason,
@@ -171,5 +182,5 @@ def _headers(row: DeadLetter) -> list[tuple[str, bytes | None]]:
         "dlq.partition": str(row.partition),
         "dlq.offset": str(row.offset),
     }
-    came = [(name, header_bytes(value)) for name, value in row.headers]
+    came: Headers = [(name, header_bytes(value)) for name, value in row.headers]
     return [*came, *((name, value.encode()) for name, value in why.items())]

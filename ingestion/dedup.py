@@ -62,7 +62,7 @@ for i = 1, #ids / 16 do
 end
 return answer
 """
-# KEYS: a claim. ARGV: the owner that was found, the new owner, life in seconds. Returns 1 when it is the new owner's now.
+# KEYS: a claim. ARGV: the owner that was found, the new owner, life in seconds. Returns 1 when it is the new owner's.
 _TAKE_OVER = """
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] and owner ~= ARGV[2] then return 0 end
@@ -144,7 +144,7 @@ def _claim(part: Partition, ids: Ids, offsets: Int64s, rows: Int64s) -> _Claims:
     since, now, foreign = 0, 0, {}
     for start in range(0, len(rows), _IDS_PER_CALL):
         end = start + _IDS_PER_CALL
-        answer = client.eval(  # type: ignore[misc]
+        answer = client.eval(
             _CLAIM,
             1,
             SENTINEL,
@@ -205,7 +205,8 @@ def _take_over(part: Partition, columns: Columns, ids: Ids, row: int, owner: byt
     mine = _prefix(part) + struct.pack(">q", int(columns.offsets[row]))
     client = redis.durable(_REDIS_SECONDS)
     try:
-        taken = client.eval(_TAKE_OVER, 1, b"dedup:" + ids[row].tobytes(), owner, mine, settings.DEDUP_TTL_SECONDS)  # type: ignore[misc]
+        key = b"dedup:" + ids[row].tobytes()
+        taken = client.eval(_TAKE_OVER, 1, key, owner, mine, settings.DEDUP_TTL_SECONDS)
     except RedisError:
         part.claims_since = clock.now()
         return True

@@ -14,7 +14,8 @@ EXIT_FENCED = 5
 class InvalidMessage(NovaError):
     """A message that can never be stored: it becomes a dead letter.
 
-    reason: a short code, one of `contract.REASONS`; field: what is wrong, "" for the message as a whole; detail: a sentence.
+    reason: a short code, like those in `contract.REASONS`; field: what is wrong, "" for the message as a whole;
+    detail: a sentence.
     """
 
     def __init__(self, reason: str, field: str, detail: str) -> None:

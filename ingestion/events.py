@@ -1,7 +1,7 @@
 """The sink of `run_events_consumer`: each event exactly once into `events` and every view on it (design: README).
 
-A batch goes: decode → drop what is known → write the decision down (BEFORE) → insert under a token → go on (AFTER). From
-BEFORE on, the decision is only carried out, again and again, by this process or by the next one, never taken anew.
+A batch goes: decode → drop what is known → write the decision down (BEFORE) → insert under a token → go on (AFTER).
+From BEFORE on, the decision is only carried out, by this process or by the next one, never taken anew.
 """
 
 import time
@@ -18,6 +18,7 @@ from ingestion.errors import EXIT_UNEXPECTED, Halt
 from ingestion.ledger import Partition, Pending
 from nova import metrics, topics
 from nova.errors import Transient
+from nova.kafka import offset_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ class EventsSink:
 
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
         again = set(pending.kept.tolist())
-        kept = [message for message in messages if message.offset() in again]
+        kept = [message for message in messages if offset_of(message) in again]
         read = _read(kept)
         if read.failed or len(kept) != len(again):
             raise Halt(
@@ -59,7 +60,7 @@ class EventsSink:
         self._insert(part, _Decided(pending.hi, pending.token, body, len(kept)))
 
     def flush(self, part: Partition, messages: list[Message]) -> None:
-        while left := [message for message in messages if message.offset() >= part.next_offset]:
+        while left := [message for message in messages if offset_of(message) >= part.next_offset]:
             if part.memo is None:
                 part.memo = self._decide(part, left)
             if part.memo is not None:
@@ -70,11 +71,11 @@ class EventsSink:
         """Decide what of these messages is stored and write it down; None when that is nothing, and all is done."""
         with self._timed("decode"):
             read = _read(messages)
-            hi = messages[-1].offset()
+            hi = offset_of(messages[-1])
             fitting = _within_days(read.columns.days)
             if fitting < len(read.columns):
                 hi = int(read.columns.offsets[fitting]) - 1
-                messages = [message for message in messages if message.offset() <= hi]
+                messages = [message for message in messages if offset_of(message) <= hi]
             found = read.columns.first(fitting)
             failed = [(position, error) for position, error in read.failed if position < len(messages)]
         limits = dead_letters.weigh(part, len(messages), [position for position, _ in failed])
@@ -133,7 +134,7 @@ class EventsSink:
 def _read(messages: list[Message]) -> columns.Read:
     return columns.read(
         [message.value() for message in messages],
-        np.array([message.offset() for message in messages], np.int64),
+        np.array([offset_of(message) for message in messages], np.int64),
         np.array([message.timestamp()[1] for message in messages], np.int64),
     )
 

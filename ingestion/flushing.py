@@ -96,7 +96,7 @@ class Workers:
 
 
 def insistently(consumer: str, job: Job, call: Callable[[], None]) -> None:
-    """Call until it succeeds, as long as the partition is ours; wait longer each time, and longer still when overloaded.
+    """Call until it succeeds, as long as the partition is ours; wait longer each time, longest when overloaded.
 
     Raises `Fenced` when the partition went to somebody else, and whatever is not `Transient`.
     """

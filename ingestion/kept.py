@@ -10,7 +10,7 @@ Offsets = npt.NDArray[np.int64]
 
 
 def encode(offsets: Offsets, lo: int) -> bytes:
-    """Pack ascending, distinct `offsets`, all ≥ `lo`: deflated varints, (gap before the run, length − 1) for each run."""
+    """Pack ascending, distinct `offsets`, all ≥ `lo`: deflated varints, (gap before it, length − 1) for each run."""
     if not len(offsets):
         return b""
     breaks = np.flatnonzero(np.diff(offsets) != 1) + 1

@@ -70,8 +70,8 @@ def claim(
 ) -> tuple[Partition, Pending | None]:
     """Become the owner of a partition: its state, and the batch to redo first.
 
-    low, high: Kafka's watermarks. A partition without a row starts at `low`. Raises `Halt` when Kafka no longer holds the
-    next offset (retention has passed it) or does not hold it yet (the topic is not the one that was read).
+    low, high: Kafka's watermarks. A partition without a row starts at `low`. Raises `Halt` when Kafka no longer holds
+    the next offset (retention has passed it) or does not hold it yet (the topic is not the one that was read).
     """
     with answering(), transaction.atomic():
         Offset.objects.bulk_create(
@@ -82,14 +82,16 @@ def claim(
         # The pending range starts at the next offset, so this covers both.
         if row.next_offset < low:
             raise Halt(
-                f"{topic}[{partition}]: offsets {row.next_offset} to {low - 1} were never stored and Kafka has deleted them "
-                "(its retention is too short for this pause). To accept that loss, start again with --from-offset",
+                f"{topic}[{partition}]: offsets {row.next_offset} to {low - 1} were never stored, and Kafka has "
+                "deleted them (its retention is too short for this pause). To accept that loss, set next_offset in the table "
+                f"consumer_offsets to {low}",
                 EXIT_DATA_LOSS,
             )
         if row.next_offset > high:
             raise Halt(
-                f"{topic}[{partition}]: the next offset is {row.next_offset}, but Kafka ends at {high}: it has lost messages "
-                "that were read, or was restored. Compare both, then start again with --from-offset",
+                f"{topic}[{partition}]: the next offset is {row.next_offset}, but Kafka ends at {high}: it has lost "
+                "messages that were read, or was restored. Compare both, then set next_offset in the table "
+                "consumer_offsets",
                 EXIT_DATA_LOSS,
             )
         row.epoch += 1

@@ -7,8 +7,8 @@ from django.db import models
 class Offset(models.Model):
     """How far a consumer has come in one partition. The authority: Kafka's own committed offsets only feed lag tools.
 
-    `pending_*`: a batch that may be half inserted, with the offsets that were kept of it (ingestion/kept.py); it is sent
-    again, exactly, before anything else. `epoch` rises with every claim, so that a former owner can write nothing.
+    `pending_*`: a batch that may be half inserted, with the offsets that were kept of it (ingestion/kept.py); it is
+    sent again, exactly, before anything else. `epoch` rises with every claim, so that a former owner can write nothing.
     """
 
     consumer = models.CharField(max_length=100)

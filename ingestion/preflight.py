@@ -20,8 +20,8 @@ _TARGET = re.compile(r"^CREATE MATERIALIZED VIEW \S+ TO (?:`?\w+`?\.)?`?(\w+)`?"
 def check_tables(names: Iterable[str]) -> None:
     """Every table that is inserted into, and every target of a view on it, must deduplicate and reach the disk.
 
-    Raises `Halt` with a line for each setting that is wrong (table, setting, found, wanted), `Transient` when ClickHouse
-    does not answer.
+    Raises `Halt` with a line for each setting that is wrong (table, setting, found, wanted), `Transient` when
+    ClickHouse does not answer.
     """
     tables = {row[0]: row[1:] for row in clickhouse.query(_TABLES)}
     defaults = dict(clickhouse.query(_DEFAULTS, {"names": list(_AT_LEAST)}))

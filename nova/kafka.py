@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any, NoReturn
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
@@ -63,6 +63,13 @@ def topic_ids(*names: str, timeout: float = 10) -> dict[str, str]:
     return {name: str(future.result().topic_id) for name, future in described.items()}
 
 
+def offset_of(message: Message) -> int:
+    """The offset of a consumed message, which always has one."""
+    offset = message.offset()
+    assert offset is not None
+    return offset
+
+
 class SharedProducer:
     """One producer a process, made at first use, so that a forked worker never inherits its parent's."""
 
@@ -86,7 +93,8 @@ class SharedProducer:
 
 
 _shared = SharedProducer()
-Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]
+Headers = list[tuple[str, str | bytes | None]]
+Record = tuple[bytes | None, bytes | None, Headers | None]
 
 
 def send(topic: str, records: Iterable[Record], *, timeout: float) -> None:

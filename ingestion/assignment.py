@@ -1,0 +1,74 @@
+"""Becoming the owner of partitions: the ledger says where to go on, Kafka says whether it still can."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from ingestion import ledger
+from ingestion.batcher import Batcher, Bounds
+from ingestion.flushing import Held
+from ingestion.ledger import Partition
+from nova import kafka
+from nova.errors import Transient
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+# How long an assignment may wait for PostgreSQL and Kafka: nobody polls meanwhile, so far below max.poll.interval.ms.
+_ASSIGN_SECONDS = 60.0
+# What the client itself reports while a broker is away; it does not call them retriable, but they pass.
+_AWAY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
+
+
+def take(
+    client: Consumer, consumer: str, wanted: list[TopicPartition], bounds: Bounds, stopping: Callable[[], bool]
+) -> Iterator[Held]:
+    """Claim partitions in the ledger, one after the other. Raises as `ledger.claim`, a lasting `Transient` too."""
+    insist = partial(patiently, stopping=stopping, seconds=_ASSIGN_SECONDS)
+    ids = insist(lambda: kafka.topic_ids(*{where.topic for where in wanted}))
+    for where in wanted:
+        low, high = insist(partial(client.get_watermark_offsets, where, timeout=10))
+        part, pending = insist(
+            partial(
+                ledger.claim, consumer, where.topic, ids[where.topic], where.partition, low=int(low), high=int(high)
+            )
+        )
+        redo = pending.hi if pending else None
+        batcher: Batcher[Message] = Batcher(bounds, next_offset=part.next_offset, redo=redo)
+        yield Held(part, batcher, pending)
+
+
+def patiently(call: Callable[[], T], stopping: Callable[[], bool], seconds: float = float("inf")) -> T:
+    """What `call` returns, once PostgreSQL, ClickHouse and Kafka answer.
+
+    After `seconds`, or when the process is `stopping`, the last error is raised; one that will not pass, at once.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except (Transient, KafkaException) as error:
+            if not _passes(error) or stopping() or time.monotonic() >= deadline:
+                raise
+            log.warning("waiting", error=str(error)[:500])
+            time.sleep(1)
+
+
+def _passes(error: Exception) -> bool:
+    if not isinstance(error, KafkaException):
+        return True
+    said: KafkaError = error.args[0]
+    return said.retriable() or said.code() in _AWAY
+
+
+def high(client: Consumer, part: Partition) -> int:
+    """The end of a partition as the client last heard of it; −1 when it has not."""
+    try:
+        _, end = client.get_watermark_offsets(TopicPartition(part.topic, part.partition), cached=True)
+    except KafkaException:
+        return -1
+    return int(end)
