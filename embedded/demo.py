@@ -13,6 +13,7 @@ from rich.console import Console
 from embedded import credentials
 from embedded.paths import ROOT, read_json
 from embedded.process import family
+from embedded.record import Record
 from embedded.runner import Runner, lock, log_to_file
 from embedded.stack import Plan
 from embedded.start import checked_plan, prepare, say_tidy, where
@@ -125,6 +126,12 @@ def demo(var: Path, console: Console) -> int:
         plan = checked_plan(var, demo=True)
         with StartView(console) as view:
 
+            def show(record: Record) -> None:
+                if record.state == "stopping":
+                    pulse.stop()
+                    view.go_on()
+                view.show(record)
+
             def on_up() -> None:
                 view.pause()
                 console.print("\n[bold]Nova runs.[/] Choose a member on the page and watch the feed change.")
@@ -134,7 +141,7 @@ def demo(var: Path, console: Console) -> int:
                 console.print()
                 pulse.start()
 
-            runner = Runner(plan, view.show)
+            runner = Runner(plan, show)
             pulse = Pulse(runner, console)
             try:
                 runner.run(on_up=on_up, each=pulse.beat)

@@ -25,17 +25,22 @@ class StartView:
         self._status: Status | None = None
 
     def __enter__(self) -> "StartView":
-        self._status = self._console.status("starting")
-        self._status.__enter__()
+        self.go_on()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.pause()
 
+    def go_on(self) -> None:
+        """Show at the bottom what is being waited for."""
+        if self._status is None:
+            self._status = self._console.status("starting")
+            self._status.start()
+
     def pause(self) -> None:
         """Take the line at the bottom away; what changes is still said."""
         if self._status is not None:
-            self._status.__exit__(None, None, None)
+            self._status.stop()
             self._status = None
 
     def take_as_said(self, record: Record) -> None:
