@@ -40,9 +40,11 @@ def use_new_enough_python():  # type: () -> None
     """Go on with a newer Python of this machine when this one is too old."""
     if sys.version_info >= OLDEST:
         return
+    test = f"import sys; sys.exit(sys.version_info < {OLDEST})"
     for name in NEWER:
         path = shutil.which(name)
-        if path:
+        # Asked, not trusted: a version manager may have put a name there that leads nowhere.
+        if path and subprocess.call([path, "-c", test], stderr=subprocess.DEVNULL) == 0:
             os.execv(path, [path, "-m", "embedded.bootstrap", *sys.argv[1:]])
     stop(
         "Python {}.{} or newer is needed; this is {}.{}".format(*OLDEST, *sys.version_info[:2]),
