@@ -1,8 +1,9 @@
 """What one can do on the page as the chosen member. Every write goes through the community's services, as REST does."""
 
 from collections.abc import Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import structlog
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,7 +15,11 @@ from community import services
 from feed.page import directory, reads
 from feed.page.access import Notice, acting, may_act
 from feed.page.cards import Person, stranger
+from ingestion import intake
+from nova import clock
+from nova.errors import NovaError
 
+log = structlog.get_logger(__name__)
 LONGEST_POST = 10_000
 LONGEST_COMMENT = 2000
 
@@ -33,6 +38,23 @@ class _PostText(forms.Form):
 
 class _CommentText(forms.Form):
     text = forms.CharField(max_length=LONGEST_COMMENT)
+
+
+def _tell_view(member: UUID, post: UUID) -> None:
+    """A view that cannot be told is lost, like that of any client which gives up; the post is shown all the same."""
+    now = clock.now()
+    event = {
+        "event_id": str(uuid4()),
+        "event_time": now.isoformat(),
+        "user_id": str(member),
+        "post_id": str(post),
+        "action": "view",
+        "device": "web",
+    }
+    try:
+        intake.accept([event], member, now)
+    except (NovaError, *directory.DOWN) as error:
+        log.warning("view_not_told", error=str(error))
 
 
 def _checked(form: forms.Form) -> dict:
@@ -107,7 +129,7 @@ def comment(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
 @acting
 def open_post(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
     """The whole text and the comments; the view is told to the intake as any client would tell it."""
-    reads.note_view(member, post)
+    _tell_view(member, post)
     return _detail(request, member, post)
 
 

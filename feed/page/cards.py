@@ -20,11 +20,12 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One addend of a score. `width`: how long its bar is, 0 to 100; 100 stands for a share of 1.0."""
+    """One addend of a score. scale: the share that fills a bar. `width`: how long its bar is, 0 to 100."""
 
     name: str
     value: float
     weight: float
+    scale: float = 1.0
 
     @property
     def share(self) -> float:
@@ -32,7 +33,7 @@ class Part:
 
     @property
     def width(self) -> float:
-        return round(100 * min(1.0, max(0.0, self.share)), 1)
+        return round(100 * min(1.0, max(0.0, self.share / self.scale)), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,9 @@ class Card:
         return len(self.text) > SHORT_TEXT
 
     @property
-    def moved_text(self) -> str:
-        places = abs(self.moved)
-        return f"{places} {'place' if places == 1 else 'places'} {'down' if self.moved > 0 else 'up'}"
+    def moved_down(self) -> int:
+        """How many places diversity moved it down; what moved up into the gap broke no rule."""
+        return max(0, self.moved)
 
 
 def short_text(text: str, length: int) -> str:
@@ -147,7 +148,13 @@ def author_of(item: Mapping[str, Any]) -> Person:
     return Person(identifier, author.get("display_name") or author["username"], author["username"])
 
 
-def card(item: Mapping[str, Any], *, relations: Relations, now: datetime) -> Card:
+def scale_of(items: Collection[Mapping[str, Any]]) -> float:
+    """The largest share of any score on a page, at least 1: with it the bars of the page compare."""
+    shares = (item[name] * item["weights"][name] for item in items if item.get("weights") for name in PARTS)
+    return max(1.0, *shares, 1.0)
+
+
+def card(item: Mapping[str, Any], *, relations: Relations, now: datetime, scale: float = 1.0) -> Card:
     """A post of an explained feed as a card for this viewer. A feed in order of time has no score."""
     identifier, author = UUID(item["id"]), author_of(item)
     created = datetime.fromisoformat(item["created_at"])
@@ -163,7 +170,7 @@ def card(item: Mapping[str, Any], *, relations: Relations, now: datetime) -> Car
         counts={name: int(counts.get(name) or 0) for name in COUNTS},
         seen=bool(item.get("seen")),
         sources=[source(name) for name in item.get("sources") or ()],
-        parts=[Part(name, item[name], weights[name]) for name in PARTS] if weights else (),
+        parts=[Part(name, item[name], weights[name], scale) for name in PARTS] if weights else (),
         final=item.get("final"),
         moved=int(item.get("moved_by_diversity") or 0),
         liked=identifier in relations.liked,

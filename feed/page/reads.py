@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotFound
 
 from community import selectors
 from feed.page import directory
-from feed.page.cards import author_of, card, moment_text, short_text, stranger
+from feed.page.cards import author_of, card, moment_text, scale_of, short_text, stranger
 from nova import clock
 from nova.errors import NovaError
 from ranking import pipeline
@@ -77,10 +77,10 @@ def read(member: UUID, cursor: str = "") -> dict[str, Any]:
     posts = page.posts
     ids = {UUID(post["id"]) for post in posts}
     ties = directory.relations(member, {author_of(post).id for post in posts}, ids)
-    now = clock.now()
+    now, scale = clock.now(), scale_of(posts)
     return {
         "status": status,
-        "cards": [card(post, relations=ties, now=now) for post in posts],
+        "cards": [card(post, relations=ties, now=now, scale=scale) for post in posts],
         "known": ties.known,
         "next": page.cursor,
         "paged": bool(cursor),

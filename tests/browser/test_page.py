@@ -1,0 +1,218 @@
+"""The page at `/` as its users see it: why a post is there, and how the feed reacts, through the whole path."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.apps import Apps
+from tests.browser.conftest import log_in
+from tests.client import wait_until
+from tests.world import World
+
+
+def _open(page: Page, apps: Apps, member: UUID) -> None:
+    page.goto(f"{apps.url}/?as={member}")
+
+
+def _card(page: Page, post: UUID) -> Locator:
+    return page.locator(f"#post-{post}")
+
+
+def test_shows_the_members_feed_and_why_each_post_is_there(page: Page, apps: Apps, world: World) -> None:
+    author, reader = world.member(), world.member()
+    post = world.post(author, "Look <script>alert('here')</script> & <b>there</b>")
+    world.follow(reader, author)
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+
+    card = _card(page, post)
+    expect(card.locator(".text")).to_have_text("Look <script>alert('here')</script> & <b>there</b>")
+    expect(card.locator(".tag", has_text="Following")).to_be_visible()
+    for part, weight in (("freshness", "0.30"), ("engagement", "0.40"), ("affinity", "0.30")):
+        expect(card.locator(f".score .{part} .sum")).to_contain_text(f"× {weight} =")
+    expect(card.locator(".score .final dd")).not_to_be_empty()
+    expect(page.locator("#pulse")).to_contain_text("algorithmch")
+    expect(page.locator("#pulse")).to_contain_text("breakerclosed")
+
+
+def test_following_somebody_brings_their_post_into_the_feed(page: Page, apps: Apps, world: World) -> None:
+    author, known, reader = world.member(), world.member(), world.member()
+    post = world.post(author)
+    first = world.post(known)
+    world.follow(reader, known)
+    world.wait_in_feed(reader, first)
+    _open(page, apps, reader)
+    expect(_card(page, first)).to_be_visible()
+    expect(_card(page, post)).to_have_count(0)
+
+    name = world.sql_one("SELECT username FROM users WHERE id = %s", author)
+    page.get_by_placeholder("Search people").fill(name)
+    page.locator("#people").get_by_role("button", name="Follow").click()
+    expect(page.locator("#notice")).to_contain_text("Following")
+    # Nobody reloads: the page sees by itself that the feed changed.
+    expect(_card(page, post)).to_be_visible()
+
+    _card(page, post).get_by_role("button", name="Unfollow").click()
+    expect(_card(page, post)).to_have_count(0)
+    expect(_card(page, first)).to_be_visible()
+
+
+def test_a_like_and_a_comment_raise_the_counts_there_and_in_clickhouse(page: Page, apps: Apps, world: World) -> None:
+    author, other, reader = world.member(), world.member(), world.member()
+    post = world.post(author)
+    world.follow(reader, author)
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+    card = _card(page, post)
+    likes, comments = card.locator('[data-count="likes"]'), card.locator('[data-count="comments"]')
+    expect(likes).to_have_text("0")
+
+    like = card.get_by_role("button", name="likes")
+    like.click()
+    expect(like).to_have_attribute("aria-pressed", "true")
+    expect(likes).to_have_text("1")
+    # Somebody else's like arrives without a reload.
+    world.sql("INSERT INTO likes (user_id, post_id) VALUES (%s, %s)", other, post)
+    expect(likes).to_have_text("2")
+
+    card.get_by_role("button", name="Open").click()
+    card.get_by_label("Comment as").fill("Well said <i>indeed</i>")
+    card.get_by_role("button", name="Send").click()
+    expect(card.locator(".comments li p")).to_have_text("Well said <i>indeed</i>")
+    expect(comments).to_have_text("1")
+    wait_until(
+        lambda: (world.counters(post)["likes"], world.counters(post)["comments"]) == (2, 1), "them in ClickHouse"
+    )
+
+    like.click()
+    expect(like).to_have_attribute("aria-pressed", "false")
+    expect(likes).to_have_text("1")
+    wait_until(lambda: world.counters(post)["likes"] == 1, "the like taken back in ClickHouse")
+
+
+def test_opening_a_post_is_told_as_a_view(page: Page, apps: Apps, world: World) -> None:
+    author, reader = world.member(), world.member()
+    post = world.post(author, "word " * 200 + "the end")
+    world.follow(reader, author)
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+    card = _card(page, post)
+    expect(card.locator(".text")).not_to_contain_text("the end")
+    card.get_by_role("button", name="Read more").click()
+    expect(card.locator(".text")).to_contain_text("the end")
+    wait_until(lambda: world.counters(post)["views"] == 1, "the view in ClickHouse")
+
+
+def test_muting_takes_an_author_out_at_once_and_undo_brings_them_back(page: Page, apps: Apps, world: World) -> None:
+    author, known, reader = world.member(), world.member(), world.member()
+    post, other = world.post(author), world.post(known)
+    world.follow(reader, author)
+    world.follow(reader, known)
+    world.wait_in_feed(reader, post, other)
+    _open(page, apps, reader)
+    card = _card(page, post)
+    card.locator(".dots summary").click()
+    card.get_by_role("button", name="Mute").click()
+    expect(card).to_have_count(0)
+    expect(page.locator("#hidden-people")).to_contain_text("muted")
+    wait_until(lambda: str(post) not in world.feed_ids(reader), "a feed without the muted author")
+
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(card).to_be_visible()
+    expect(page.locator("#hidden-people")).to_contain_text("Nobody")
+
+
+def test_a_new_post_appears_while_reading_without_moving_the_page(page: Page, apps: Apps, world: World) -> None:
+    author, writer, reader = world.member(), world.member(), world.member()
+    posts = [world.post(author, hours_ago=hours) for hours in range(1, 12)]
+    world.follow(reader, author)
+    world.follow(reader, writer)
+    world.wait_in_feed(reader, *posts)
+    _open(page, apps, reader)
+    expect(page.locator(".card")).to_have_count(len(posts))
+    page.evaluate("window.scrollTo(0, 900)")
+
+    _open_writer = page.context.new_page()
+    try:
+        _open_writer.goto(f"{apps.url}/?as={writer}")
+        text = f"news of {uuid4().hex}"
+        _open_writer.get_by_label("Post as").fill(text)
+        _open_writer.get_by_role("button", name="Post").click()
+        expect(_open_writer.locator("#compose")).to_contain_text("Posted.")
+    finally:
+        _open_writer.close()
+
+    expect(page.locator("#newer")).to_have_text("1 new post")
+    assert page.evaluate("window.scrollY") == 900
+    expect(page.get_by_text(text)).to_have_count(0)
+    page.locator("#newer").click()
+    expect(page.get_by_text(text)).to_be_visible()
+
+
+def test_show_more_goes_on_by_cursor(page: Page, apps: Apps, world: World) -> None:
+    author, reader = world.member(), world.member()
+    posts = {world.post(author, hours_ago=hours) for hours in range(1, 26)}
+    world.follow(reader, author)
+    world.wait_in_feed(reader, *posts)
+    _open(page, apps, reader)
+    expect(page.locator(".card")).to_have_count(20)
+    page.get_by_role("link", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(25)
+    shown = page.locator(".card").evaluate_all("cards => cards.map(card => card.id)")
+    assert sorted(shown) == sorted(f"post-{post}" for post in posts)
+
+
+def test_a_member_is_found_by_name(page: Page, apps: Apps, world: World) -> None:
+    reader, wanted = world.member(), world.member()
+    name = world.sql_one("SELECT username FROM users WHERE id = %s", wanted)
+    _open(page, apps, reader)
+    page.locator(".chooser summary").click()
+    page.get_by_label("Whose feed?").fill(name)
+    page.locator("#member-results").get_by_role("link", name=name).click()
+    page.wait_for_url(f"**/?as={wanted}")
+
+
+def test_works_without_javascript(apps: Apps, world: World, page: Page) -> None:
+    author, reader = world.member(), world.member()
+    post = world.post(author)
+    world.follow(reader, author)
+    world.wait_in_feed(reader, post)
+    page.route("**/*.js*", lambda route: route.abort())
+    _open(page, apps, reader)
+    _card(page, post).get_by_role("button", name="likes").click()
+    expect(_card(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")
+
+
+def test_without_the_demo_strangers_are_sent_to_log_in(
+    page: Page, plain_web: Apps, world: World, staff: Callable[..., str]
+) -> None:
+    reader = world.member()
+    page.goto(f"{plain_web.url}/?as={reader}")
+    expect(page).to_have_url(f"{plain_web.url}/admin/login/?next=/%3Fas%3D{reader}")
+    fragment = page.request.get(f"{plain_web.url}/page/{reader}/feed", headers={"HX-Request": "true"})
+    assert fragment.status == 404
+
+    log_in(page, staff())
+    # Staff without the permission finds nothing here.
+    assert page.request.get(f"{plain_web.url}/?as={reader}").status == 404
+
+
+def test_staff_may_look_but_act_only_with_that_permission(
+    page: Page, plain_web: Apps, world: World, staff: Callable[..., str]
+) -> None:
+    author, reader = world.member(), world.member()
+    post = world.post(author)
+    world.follow(reader, author)
+    world.wait_in_feed(reader, post)
+    page.goto(f"{plain_web.url}/?as={reader}")
+    log_in(page, staff("feed.view_as_member"))
+    expect(_card(page, post)).to_be_visible()
+    expect(page.get_by_text("You may look, but not act")).to_be_visible()
+    expect(_card(page, post).get_by_role("button", name="likes")).to_have_count(0)
+
+    page.context.clear_cookies()
+    page.goto(f"{plain_web.url}/?as={reader}")
+    log_in(page, staff("feed.view_as_member", "feed.act_as_member"))
+    _card(page, post).get_by_role("button", name="likes").click()
+    expect(_card(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")
