@@ -1,0 +1,64 @@
+"""readyz beside engines that freeze or die: it stays 200, says which, and never hangs."""
+
+import time
+
+import pytest
+from django.core.management import call_command
+from rest_framework.test import APIClient
+
+from nova import health
+
+ENGINES = {"postgres": "postgresql", "clickhouse": "clickhouse", "kafka": "kafka"}
+
+
+@pytest.fixture
+def readyz(transactional_db, monkeypatch):
+    call_command("migrate_clickhouse")
+    monkeypatch.setattr(health, "_KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(health, "readiness", health.Readiness(health.CHECKS, health.migrated))
+
+    def ask():
+        began = time.monotonic()
+        answer = APIClient().get("/readyz")
+        assert time.monotonic() - began < 4
+        return answer.status_code, answer.json()
+
+    return ask
+
+
+def settled(readyz, wanted: str) -> dict:
+    """The parts once the status is the wanted one."""
+    for _ in range(30):
+        status, body = readyz()
+        assert status == 200
+        if body["status"] == wanted:
+            return body["parts"]
+        time.sleep(0.5)
+    raise AssertionError(f"still not {wanted}: {body}")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_that_freezes_is_named(stack, readyz, engine):
+    assert set(settled(readyz, "ready").values()) == {"ok"}
+    stack.engine(engine).freeze()
+    try:
+        parts = settled(readyz, "degraded")
+        assert {name for name, word in parts.items() if word != "ok"} == {ENGINES[engine]}
+    finally:
+        stack.engine(engine).thaw()
+    settled(readyz, "ready")
+
+
+def test_a_redis_that_dies_is_named_and_limits_go_on(stack, readyz, client_of, make_member):
+    settled(readyz, "ready")
+    client = client_of(make_member())
+    assert client.get("/api/posts").status_code == 200
+    stack.engine("redis").kill()
+    try:
+        parts = settled(readyz, "degraded")
+        assert {name for name, word in parts.items() if word != "ok"} == {"redis", "redis_cache"}
+        answer = client.get("/api/posts")
+        assert (answer.status_code, answer["RateLimit-Limit"]) == (200, "120")
+    finally:
+        stack.engine("redis").start()
+    settled(readyz, "ready")
