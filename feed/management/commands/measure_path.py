@@ -23,7 +23,7 @@ from community.ids import new_id
 from community.models import User
 from nova import clickhouse
 from nova.clock import now
-from nova.identity import new_token
+from nova.management.commands.issue_token import issue
 
 _POLL_SECONDS = 0.01
 _GIVE_UP_SECONDS = 30
@@ -35,7 +35,7 @@ class _Api:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         self._http = urllib3.PoolManager(retries=False, timeout=10)
-        self._token = new_token(UUID(int=0), service=True, seconds=3600)
+        self._token = issue(UUID(int=0), hours=1, service=True)
 
     def call(self, method: str, path: str, member: UUID, body: object = None) -> dict:
         answer = self._http.request(
@@ -49,7 +49,9 @@ class _Api:
             },
         )
         if answer.status >= 300:
-            raise CommandError(f"{method} {path} answered {answer.status}: {answer.data[:500].decode(errors='replace')}")
+            raise CommandError(
+                f"{method} {path} answered {answer.status}: {answer.data[:500].decode(errors='replace')}"
+            )
         return json.loads(answer.data or b"{}")
 
     def feed_has(self, viewer: UUID, post: UUID) -> bool:
