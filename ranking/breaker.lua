@@ -19,7 +19,7 @@ local function open()
 end
 
 local before = forced ~= '' and forced or state
-local allowed = before ~= 'open'
+local refused = false
 if act == 'force' then
   redis.call('DEL', KEYS[1])
   forced, state, failures, opened_at = argument, 'closed', 0, 0
@@ -32,8 +32,8 @@ elseif forced ~= '' or act == 'look' then
 elseif act == 'admit' then
   if state ~= 'closed' then
     local till = state == 'open' and opened_at + open_for or tonumber(is.probe_until)
-    allowed = now >= till
-    if allowed then
+    refused = now < till
+    if not refused then
       state = 'half_open'
       put('state', state, 'probe', argument, 'probe_until', string.format('%.0f', now + lease))
     end
@@ -55,6 +55,7 @@ elseif act == 'fail' then
     put('failures', failures)
     if failures >= most then open() end
   end
-  allowed = state == 'closed'
 end
-return {allowed and 1 or 0, before, forced ~= '' and forced or state, forced, failures, opened_at}
+local after = forced ~= '' and forced or state
+local allowed = not refused and after ~= 'open'
+return {allowed and 1 or 0, before, after, forced, failures, opened_at}

@@ -65,7 +65,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one step found and did. opened_at: Unix milliseconds, 0 when never. `shared`: the state is everyone's."""
+    """What one step found and did. allowed: a call may be made; opened_at: Unix milliseconds, 0 when never; shared: the
+    state is everyone's."""
 
     allowed: bool
     before: State
@@ -98,54 +99,57 @@ class Local:
         forced = fields.get("forced", "")
         state = State(fields.get("state", State.CLOSED))
         before = State(forced or state)
-        allowed = before is not State.OPEN
+        refused = False
         if act == "force":
             fields.clear()
             forced, state = argument, State.CLOSED
             if argument:
                 fields.update(forced=argument, opened_at=now)
         elif act != "look" and not forced:
-            allowed, state = getattr(self, f"_{act}")(state, argument, limits, now)
+            after = getattr(self, f"_{act}")(state, argument, limits, now)
+            refused, state = after is None, after or state
+        after = State(forced or state)
         return Verdict(
-            allowed,
+            not refused and after is not State.OPEN,
             before,
-            State(forced or state),
+            after,
             forced,
             int(fields.get("failures", 0)),
             int(fields.get("opened_at", 0)),
             shared=False,
         )
 
-    def _admit(self, state: State, token: str, limits: Limits, now: int) -> tuple[bool, State]:
+    def _admit(self, state: State, token: str, limits: Limits, now: int) -> State | None:
+        """None: another holds the probe, or it is too early for one."""
         fields = self.fields
         if state is State.CLOSED:
-            return True, state
+            return state
         until = fields["opened_at"] + limits.open_for if state is State.OPEN else fields["probe_until"]
         if now < until:
-            return False, state
+            return None
         fields.update(state=State.HALF_OPEN, probe=token, probe_until=now + limits.lease)
-        return True, State.HALF_OPEN
+        return State.HALF_OPEN
 
-    def _succeed(self, state: State, token: str, limits: Limits, now: int) -> tuple[bool, State]:
+    def _succeed(self, state: State, token: str, limits: Limits, now: int) -> State:
         if state is State.HALF_OPEN and self.fields["probe"] == token:
             self.fields.clear()
-            return True, State.CLOSED
-        return True, state
+            return State.CLOSED
+        return state
 
-    def _fail(self, state: State, token: str, limits: Limits, now: int) -> tuple[bool, State]:
+    def _fail(self, state: State, token: str, limits: Limits, now: int) -> State:
         fields = self.fields
         if state is State.HALF_OPEN and fields["probe"] == token:
             fields.update(state=State.OPEN, opened_at=now, failures=0)
-            return False, State.OPEN
+            return State.OPEN
         if state is not State.CLOSED:
-            return False, state
+            return state
         if now - fields.get("window_at", 0) >= limits.window:
             fields.update(window_at=now, failures=0)
         fields["failures"] += 1
         if fields["failures"] < limits.failures:
-            return True, state
+            return state
         fields.update(state=State.OPEN, opened_at=now, failures=0)
-        return False, State.OPEN
+        return State.OPEN
 
 
 class Breaker:

@@ -159,22 +159,29 @@ def _first(viewer: str, algo: str, limit: int, explain: bool, now: datetime) -> 
 
 def _next(viewer: str, since: Cursor, limit: int, explain: bool, now: datetime) -> _Found:
     """What follows a cursor: in its snapshot, else in a new one without what was shown."""
-    for name in (since.snapshot, snapshot.LAST_GOOD):
-        part = snapshot.read(
+
+    def read(name: str) -> Slice | Missing:
+        return snapshot.read(
             viewer, algorithm=since.asked, snapshot=name, position=since.position, limit=limit, explain=explain
         )
-        if isinstance(part, Slice) and part.about.snapshot == since.snapshot:
-            return _Found(part, building.HIT, last_good=name == snapshot.LAST_GOOD)
-    return _go_on(viewer, since, limit, now)
+
+    part = read(since.snapshot)
+    if isinstance(part, Slice):
+        return _Found(part, building.HIT)
+    whole = _first(viewer, since.asked, _ALL, True, now)
+    if whole.last_good and whole.part.about.snapshot == since.snapshot:
+        head = read(snapshot.LAST_GOOD)
+        if isinstance(head, Slice):
+            return replace(whole, part=head)
+    return _go_on(viewer, since, whole, limit, now)
 
 
-def _go_on(viewer: str, since: Cursor, limit: int, now: datetime) -> _Found:
+def _go_on(viewer: str, since: Cursor, whole: _Found, limit: int, now: datetime) -> _Found:
     """The rest of a feed whose snapshot is gone, as a snapshot of its own for this reader.
 
     What was shown is left out. What was still to come is shown, and what ranks below the last post shown; what is new
     above it belongs to the first page of the feed, not in the middle of this one.
     """
-    whole = _first(viewer, since.asked, _ALL, True, now)
     ids = snapshot.ids(viewer, since.snapshot) or []
     about = whole.part.about
     had = since.shown_before + since.position

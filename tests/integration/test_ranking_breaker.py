@@ -1,0 +1,172 @@
+"""The breaker's state in a real Redis: the same rules as in one process, and one probe among many threads."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from nova import redis
+from nova.errors import Transient
+from ranking import breaker as module
+from ranking.breaker import Breaker, Limits, Local, Refused, State
+from ranking.models import BreakerEvent
+from tests.client import wait_until
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+
+@pytest.fixture
+def limits(settings) -> None:
+    settings.BREAKER_FAILURES, settings.BREAKER_WINDOW_SECONDS, settings.BREAKER_OPEN_SECONDS = 3, 600, 600
+
+
+@pytest.fixture
+def breaker(limits: None, patient: None, monkeypatch):
+    """A breaker of the test's own, whose history is a list."""
+    monkeypatch.setattr(module.breaker_history, "note", lambda *given, **named: None)
+    made = Breaker(f"test-{uuid4().hex[:8]}")
+    yield made
+    redis.cache().delete(made.key)
+
+
+def fail() -> None:
+    raise Transient("nobody answers")
+
+
+def open_it(breaker: Breaker) -> None:
+    for _ in range(3):
+        with pytest.raises(Transient, match="nobody answers"):
+            breaker.call(fail)
+    assert breaker.look().after is State.OPEN
+
+
+def its_time_is_over(breaker: Breaker) -> None:
+    redis.cache().hset(breaker.key, "opened_at", 0)
+
+
+def test_open_it_calls_nobody(breaker: Breaker) -> None:
+    assert breaker.call(lambda: 1) == 1
+    open_it(breaker)
+    with pytest.raises(Refused):
+        breaker.call(lambda: pytest.fail("it was called"))
+
+
+def test_its_state_is_everyones(breaker: Breaker) -> None:
+    open_it(breaker)
+    with pytest.raises(Refused):
+        Breaker(breaker.name).call(fail)
+
+
+def test_fifty_threads_send_one_probe(breaker: Breaker) -> None:
+    open_it(breaker)
+    its_time_is_over(breaker)
+    probed, refused, start, done = [], [], threading.Barrier(50), threading.Event()
+
+    def probe() -> None:
+        probed.append(1)
+        done.wait(60)
+
+    def ask(_: int) -> None:
+        start.wait()
+        try:
+            breaker.call(probe)
+        except Refused:
+            refused.append(1)
+            if len(refused) == 49:
+                done.set()
+
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(ask, range(50)))
+    assert (len(probed), len(refused)) == (1, 49)
+    assert breaker.look().after is State.CLOSED
+
+
+def test_calls_do_not_wait_for_each_other(breaker: Breaker) -> None:
+    together = threading.Barrier(20)
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: breaker.call(lambda: together.wait(60)), range(20)))
+
+
+def test_a_failed_probe_opens_it_again_and_an_unfinished_one_is_replaced(breaker: Breaker) -> None:
+    open_it(breaker)
+    its_time_is_over(breaker)
+    with pytest.raises(Transient, match="nobody answers"):
+        breaker.call(fail)
+    assert breaker.look().after is State.OPEN
+    its_time_is_over(breaker)
+    redis.cache().hset(breaker.key, mapping={"state": "half_open", "probe": "lost", "probe_until": 0})
+    assert breaker.call(lambda: "back") == "back"
+    assert breaker.look().after is State.CLOSED
+
+
+def test_redis_and_one_process_follow_the_same_rules(breaker: Breaker) -> None:
+    local, limits = Local(), Limits.configured()
+    acts = ["admit a", "fail a", "fail b", "look ", "fail a", "admit a", "succeed a", "fail c", "force open", "admit a"]
+    acts += [
+        "fail a",
+        "succeed a",
+        "force closed",
+        "fail a",
+        "fail a",
+        "fail a",
+        "admit b",
+        "force ",
+        "admit a",
+        "look ",
+    ]
+    for line in acts:
+        act, _, argument = line.partition(" ")
+        here, there = local.step(act, argument, limits, 10**12), breaker._step(act, argument, "")
+        assert (here.allowed, here.before, here.after, here.forced, here.failures) == (
+            there.allowed,
+            there.before,
+            there.after,
+            there.forced,
+            there.failures,
+        ), line
+
+
+@pytest.fixture
+def staff(db, django_user_model):
+    def make(*permissions: str) -> Client:
+        user = django_user_model.objects.create_user(username=f"staff-{uuid4().hex[:8]}", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return make
+
+
+@pytest.mark.django_db(transaction=True)
+def test_staff_see_the_state_and_force_it(limits: None, patient: None, staff) -> None:
+    redis.cache().delete(module.clickhouse.key)
+    looking, acting = staff("view_breakerevent"), staff("view_breakerevent", "force_breaker")
+    page, force = "/admin/ranking/breakerevent/", "/admin/ranking/breakerevent/force"
+    assert b"Hold open" not in looking.get(page).content
+    assert b"Hold open" in acting.get(page).content
+    assert looking.post(force, {"state": "open"}).status_code == 403
+    assert acting.get(force).status_code == 405
+    assert acting.post(force, {"state": "ajar"}).status_code == 403
+
+    try:
+        assert acting.post(force, {"state": "open"}).status_code == 302
+        with pytest.raises(Refused):
+            module.clickhouse.call(lambda: None)
+        (event,) = wait_until(lambda: list(BreakerEvent.objects.all()), "the history")
+        assert (event.before, event.after, event.by.startswith("staff-")) == ("closed", "open", True)
+        assert b"held so by staff" in looking.get(page).content
+        acting.post(force, {"state": ""})
+        assert module.clickhouse.call(lambda: 7) == 7
+        wait_until(lambda: BreakerEvent.objects.count() == 2, "the history of the release")
+    finally:
+        redis.cache().delete(module.clickhouse.key)
+
+
+def test_forcing_needs_a_csrf_token(staff) -> None:
+    client = staff("view_breakerevent", "force_breaker")
+    client.handler.enforce_csrf_checks = True
+    assert client.post("/admin/ranking/breakerevent/force", {"state": "open"}).status_code == 403

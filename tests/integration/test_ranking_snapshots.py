@@ -1,0 +1,232 @@
+"""Snapshots and cursors on a real Redis: hits, invalidation, races, and pages that neither repeat nor skip."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from community.models import Block
+from nova import redis
+from ranking import building, pipeline, snapshot
+from ranking.snapshot import Snapshot
+from tests.client import wait_until
+from tests.feeds import Feeds, invalidate, member
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+
+@pytest.fixture
+def viewer(feeds: Feeds) -> UUID:
+    """Someone who follows twelve authors with five posts each."""
+    viewer, authors = member(), [member() for _ in range(12)]
+    feeds.follow(viewer, *authors)
+    for number, author in enumerate(authors):
+        feeds.posts(author, hours_ago=[1 + number + 12 * turn for turn in range(5)])
+    return viewer
+
+
+def ids(page: pipeline.Page) -> list[str]:
+    return [post["id"] for post in page.posts]
+
+
+def rest(viewer: UUID, cursor: str | None, limit: int = 7, **options) -> list[str]:
+    found = []
+    while cursor:
+        page = pipeline.page(viewer, limit=limit, cursor=cursor, **options)
+        found += ids(page)
+        cursor = page.cursor
+    return found
+
+
+def lose(viewer: UUID, name: str) -> None:
+    """What the hard TTL does to a snapshot."""
+    key = snapshot.key(str(viewer), name)
+    redis.cache().delete(key, f"{key}:why", snapshot.pointer(str(viewer), "ch"))
+
+
+def test_the_second_read_is_a_hit_of_the_same_snapshot(viewer: UUID) -> None:
+    first, second = pipeline.page(viewer, limit=20), pipeline.page(viewer, limit=20)
+    assert (first.cache_hit, second.cache_hit) == (False, True)
+    assert (first.snapshot, first.items) == (second.snapshot, second.items)
+    assert redis.cache().ttl(snapshot.pointer(str(viewer), "ch")) > 0
+
+
+def test_an_invalidated_feed_is_made_anew_at_once(feeds: Feeds, viewer: UUID) -> None:
+    before = pipeline.page(viewer, limit=100)
+    author = member()
+    post = feeds.post(author, hours_ago=0)
+    feeds.follow(viewer, author)
+    assert ids(pipeline.page(viewer, limit=100)) == ids(before)
+    invalidate(viewer)
+    after = pipeline.page(viewer, limit=100)
+    assert not after.cache_hit
+    assert ids(after)[0] == str(post)
+
+
+def test_past_its_soft_age_a_snapshot_is_served_while_a_new_one_is_made(feeds: Feeds, viewer: UUID) -> None:
+    old = pipeline.page(viewer, limit=5, now=feeds.now - timedelta(minutes=5))
+    served = pipeline.page(viewer, limit=5)
+    assert served.cache_hit
+    assert served.snapshot == old.snapshot
+    wait_until(lambda: pipeline.page(viewer, limit=5).snapshot != old.snapshot, "the new snapshot")
+
+
+def test_other_weights_make_a_feed_anew(viewer: UUID, settings) -> None:
+    before = pipeline.page(viewer, limit=5)
+    settings.RANKING_VERSION = "another"
+    after = pipeline.page(viewer, limit=5)
+    assert not after.cache_hit
+    assert after.snapshot != before.snapshot
+
+
+def test_pages_neither_repeat_nor_skip(viewer: UUID) -> None:
+    whole = ids(pipeline.page(viewer, limit=100))
+    first = pipeline.page(viewer, limit=7)
+    assert ids(first) + rest(viewer, first.cursor) == whole
+    assert len(set(whole)) == 60
+
+
+def test_pages_go_on_in_their_snapshot_while_new_ones_are_made(feeds: Feeds, viewer: UUID) -> None:
+    whole = ids(pipeline.page(viewer, limit=100))
+    page = pipeline.page(viewer, limit=7)
+    found = ids(page)
+    while page.cursor:
+        author = member()
+        feeds.post(author, hours_ago=0)
+        feeds.follow(viewer, author)
+        pipeline.rank(viewer)
+        page = pipeline.page(viewer, limit=7, cursor=page.cursor)
+        assert not page.snapshot_replaced
+        found += ids(page)
+    assert found == whole
+
+
+def test_when_the_snapshot_is_gone_pages_go_on_without_what_was_shown(feeds: Feeds, viewer: UUID) -> None:
+    whole = ids(pipeline.page(viewer, limit=100))
+    first = pipeline.page(viewer, limit=20)
+    lose(viewer, first.snapshot)
+    author = member()
+    new = feeds.post(author, hours_ago=0)
+    feeds.follow(viewer, author)
+    second = pipeline.page(viewer, limit=20, cursor=first.cursor)
+    assert second.snapshot_replaced
+    # What ranks above is new: it belongs to the first page.
+    assert str(new) not in ids(second)
+    # And once more, so that what was shown of both is known.
+    lose(viewer, second.snapshot)
+    third = pipeline.page(viewer, limit=20, cursor=second.cursor)
+    assert third.snapshot_replaced
+    found = ids(first) + ids(second) + ids(third) + rest(viewer, third.cursor)
+    assert sorted(found) == sorted(whole)
+
+
+def test_when_nobody_remembers_what_was_shown_the_sort_key_goes_on(viewer: UUID) -> None:
+    whole = ids(pipeline.page(viewer, limit=100))
+    first = pipeline.page(viewer, limit=20)
+    lose(viewer, first.snapshot)
+    redis.cache().delete(f"{snapshot.key(str(viewer), first.snapshot)}:ids")
+    second = pipeline.page(viewer, limit=20, cursor=first.cursor)
+    assert second.snapshot_replaced
+    assert set(ids(second)) <= set(whole)
+    assert len(second.items) == 20
+
+
+def test_posts_deleted_since_are_taken_out_and_the_page_filled(viewer: UUID) -> None:
+    whole = ids(pipeline.page(viewer, limit=100))
+    redis.cache().zadd(snapshot.GONE, dict.fromkeys(whole[1:4], 1.0))
+    page = pipeline.page(viewer, limit=10, explain=True)
+    assert ids(page) == [whole[0], *whole[4:13]]
+    assert all("final" in post for post in page.posts)
+    assert ids(page) + rest(viewer, page.cursor) == [whole[0], *whole[4:]]
+
+
+@pytest.mark.parametrize("blocked_by_viewer", [True, False])
+def test_authors_hidden_since_are_taken_out_of_old_pages(feeds: Feeds, make_member, blocked_by_viewer: bool) -> None:
+    viewer, hidden, others = make_member(), make_member(), [member() for _ in range(4)]
+    feeds.follow(viewer, hidden, *others)
+    for author in (hidden, *others):
+        feeds.posts(author, hours_ago=[1.0, 2.0, 3.0, 4.0])
+    whole = pipeline.page(viewer, limit=100)
+    first = pipeline.page(viewer, limit=5)
+    pair = (viewer, hidden) if blocked_by_viewer else (hidden, viewer)
+    Block.objects.create(blocker_id=pair[0], blocked_id=pair[1])
+    invalidate(viewer)
+    second = pipeline.page(viewer, limit=5, cursor=first.cursor)
+    assert len(second.items) == 5
+    kept = [post["id"] for post in whole.posts[5:] if post["author"]["id"] != str(hidden)]
+    assert ids(second) + rest(viewer, second.cursor) == kept
+
+
+def test_a_slow_rebuild_does_not_overwrite_a_newer_generation(viewer: UUID) -> None:
+    name = str(viewer)
+    slow = building.build(name, "ch", pipeline.clock.now())
+    invalidate(viewer)
+    newer = pipeline.page(viewer, limit=5)
+    assert not snapshot.keep(name, replace(slow, about=replace(slow.about, snapshot="f" * 20)))
+    again = pipeline.page(viewer, limit=5)
+    assert again.cache_hit
+    assert again.snapshot == newer.snapshot
+
+
+def test_of_two_rebuilds_of_one_generation_the_later_begun_stays(feeds: Feeds, viewer: UUID) -> None:
+    def made(minutes: int) -> Snapshot:
+        return Snapshot.made([], algorithm="ch", generation=0, now=feeds.now + timedelta(minutes=minutes))
+
+    assert snapshot.keep(str(viewer), made(1))
+    assert not snapshot.keep(str(viewer), made(0))
+    assert snapshot.keep(str(viewer), made(2))
+
+
+def test_a_generation_that_was_forgotten_blocks_nothing(viewer: UUID) -> None:
+    invalidate(viewer)
+    pipeline.page(viewer, limit=5)
+    redis.cache().delete(f"gen:v1:{viewer}")
+    assert not pipeline.page(viewer, limit=5).cache_hit
+    assert pipeline.page(viewer, limit=5).cache_hit
+
+
+def test_many_readers_of_one_feed_rank_it_once(feeds: Feeds, viewer: UUID, monkeypatch) -> None:
+    ranked, start = [], threading.Barrier(12)
+    gather = building.candidates.gather
+    monkeypatch.setattr(building.candidates, "gather", lambda *given: ranked.append(given) or gather(*given))
+
+    def read(_: int) -> str:
+        start.wait()
+        return pipeline.page(viewer, limit=5).snapshot
+
+    with ThreadPoolExecutor(12) as pool:
+        assert len(set(pool.map(read, range(12)))) == 1
+    assert len(ranked) == 1
+
+
+def test_how_many_posts_are_newer(feeds: Feeds, viewer: UUID) -> None:
+    before = pipeline.page(viewer, limit=5)
+    assert pipeline.newer(viewer, before.snapshot) == 0
+    author = member()
+    feeds.posts(author, hours_ago=[0, 0.1, 0.2])
+    feeds.follow(viewer, author)
+    invalidate(viewer)
+    assert pipeline.newer(viewer, before.snapshot) == 3
+    lose(viewer, before.snapshot)
+    redis.cache().delete(f"{snapshot.key(str(viewer), before.snapshot)}:ids")
+    assert pipeline.newer(viewer, before.snapshot) in range(4)
+    with pytest.raises(ValueError, match="no snapshot"):
+        pipeline.newer(viewer, "yesterday")
+
+
+def test_the_last_good_head_is_kept_for_outages(viewer: UUID) -> None:
+    page = pipeline.page(viewer, limit=100, explain=True)
+    last = snapshot.read(str(viewer), algorithm="ch", snapshot=snapshot.LAST_GOOD, limit=100, explain=True)
+    assert isinstance(last, snapshot.Slice)
+    assert tuple(entry.explained for entry in last.entries) == page.items
+    assert redis.cache().ttl(snapshot.key(str(viewer), snapshot.LAST_GOOD)) > 3600
+
+
+def test_a_viewer_without_anything_gets_an_empty_feed_from_the_cache_too(feeds: Feeds) -> None:
+    nobody = uuid4()
+    for hit in (False, True):
+        page = pipeline.page(nobody, limit=5)
+        assert (page.items, page.has_more, page.cursor, page.cache_hit) == ((), False, None, hit)
