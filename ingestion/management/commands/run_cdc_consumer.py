@@ -3,10 +3,13 @@
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from ingestion.cdc import NAME, CdcSink
+from ingestion.batcher import Bounds
+from ingestion.cdc import BATCH_SECONDS, NAME, WORKERS, CdcSink
 from ingestion.consumer import Runtime
+from ingestion.flushing import Workers
 
 EXIT_CODES = """exit codes:
   0  stopped by SIGTERM or SIGINT, everything under way stored (or left to the next start, which repeats it)
@@ -19,6 +22,15 @@ EXIT_CODES = """exit codes:
 
 SIGTERM: no more is read, and the batches under way get DRAIN_SECONDS to be stored.
 HEALTH_PORT (0: off) serves /healthz, which fails when polling stalls, and /metrics."""
+
+
+class CdcRuntime(Runtime):
+    """Small batches at once, by many threads that mostly wait for the same insert."""
+
+    def __init__(self, sink: CdcSink) -> None:
+        super().__init__(sink)
+        self._bounds = Bounds(settings.BATCH_MESSAGES, BATCH_SECONDS)
+        self._workers = Workers(WORKERS, self._carry_out)
 
 
 class Command(BaseCommand):
@@ -38,4 +50,4 @@ class Command(BaseCommand):
         parser.add_argument("--group", default=NAME, help=f"consumer group and name in the ledger ({NAME})")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sys.exit(Runtime(CdcSink(options["group"])).run())
+        sys.exit(CdcRuntime(CdcSink(options["group"])).run())

@@ -1,0 +1,51 @@
+"""Whose feed a change makes stale."""
+
+from ingestion import envelope
+from ingestion.decoders import ROWS
+from ingestion.effects import Effects
+from tests.unit.ingestion.debezium import changes, decoded
+
+
+def effects(*names: tuple[str, int]) -> Effects:
+    found = Effects()
+    for name, position in names:
+        found.add(decoded(name, position))
+    return found
+
+
+def test_a_follow_and_its_end_concern_the_follower():
+    follower = decoded("follow_insert").new.follower_id
+    assert effects(("follow_insert", 0)) == effects(("follow_delete", 0)) == Effects(viewers={follower})
+
+
+def test_a_mute_concerns_the_muting_a_block_both():
+    row = decoded("block_insert").new
+    assert row.kind == "mute"
+    assert effects(("block_insert", 0)) == Effects(viewers={row.blocker_id})
+    change = changes("block_insert")[0]
+    block = envelope.Change("c", "blocks", None, {**change.after, "kind": "block"}, 8)
+    found = Effects()
+    found.add(ROWS["blocks"].from_change(block, epoch=0))
+    assert found == Effects(viewers={row.blocker_id, row.blocked_id})
+
+
+def test_a_new_post_concerns_the_authors_followers():
+    assert effects(("post_insert", 0)) == Effects(authors={decoded("post_insert").new.author_id})
+
+
+def test_an_edit_concerns_nobody():
+    assert effects(("post_update", 0)) == Effects()
+
+
+def test_a_post_that_changes_hands_concerns_the_followers_of_both():
+    change = decoded("post_author_change")
+    assert effects(("post_author_change", 0)) == Effects(authors={change.old.author_id, change.new.author_id})
+
+
+def test_a_deleted_post_is_hidden_at_once():
+    gone = decoded("post_update_id", 0).old
+    assert effects(("post_update_id", 0)) == Effects(authors={gone.author_id}, gone={gone.id})
+
+
+def test_a_snapshot_tells_nobody():
+    assert effects(("snapshot", 0)) == Effects()
