@@ -1,9 +1,8 @@
 """The addresses of feeds: `api_urlpatterns` below /api/ and /api/v1/, `urlpatterns` below /."""
 
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, path
 
+from feed.api.events import EventsView
 from feed.api.feed import FeedView
 from feed.api.trending import TrendingView
 from feed.page.urls import urlpatterns as page_urlpatterns
@@ -11,10 +10,6 @@ from feed.page.urls import urlpatterns as page_urlpatterns
 api_urlpatterns: list[URLPattern | URLResolver] = [
     path("feed", FeedView.as_view(), name="feed"),
     path("feed/trending", TrendingView.as_view(), name="trending"),
+    path("events", EventsView.as_view(), name="events"),
 ]
 urlpatterns: list[URLPattern | URLResolver] = [*page_urlpatterns]
-
-if find_spec("feed.api.events"):
-    from feed.api.events import EventsView
-
-    api_urlpatterns.append(path("events", EventsView.as_view(), name="events"))

@@ -24,7 +24,7 @@ class Feeds:
 
     def __init__(self) -> None:
         self.now = clock.now()
-        self._rows: dict[UUID, dict[str, Any]] = {}
+        self.rows: dict[UUID, dict[str, Any]] = {}
 
     def insert(self, table: str, *rows: dict[str, Any]) -> None:
         data = b"\n".join(json.dumps(row, default=str).encode() for row in rows)
@@ -57,11 +57,11 @@ class Feeds:
                 }
             )
         self.insert("posts_cdc", *rows)
-        self._rows.update({row["id"]: row for row in rows})
+        self.rows.update({row["id"]: row for row in rows})
         return [row["id"] for row in rows]
 
     def delete(self, post: UUID) -> None:
-        self.insert("posts_cdc", self._rows[post] | {"version": 2, "is_deleted": 1})
+        self.insert("posts_cdc", self.rows[post] | {"version": 2, "is_deleted": 1})
 
     def follow(self, follower: UUID, *followees: UUID, gone: bool = False) -> None:
         """gone: the follow has ended."""
@@ -100,7 +100,7 @@ class Feeds:
             "event_time": _text(self.now - timedelta(hours=hours_ago)),
             "user_id": user,
             "post_id": post,
-            "author_id": author or self._rows[post]["author_id"],
+            "author_id": author or self.rows[post]["author_id"],
             "action": action,
             "source": source or told,
             "dwell_ms": dwell_ms,
