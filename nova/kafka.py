@@ -51,7 +51,8 @@ def consumer(group: str, **overrides: Any) -> Consumer:
 
 @cache
 def admin() -> AdminClient:
-    return AdminClient({**settings.KAFKA, "socket.timeout.ms": 5000})
+    # Silent: what fails is raised to the caller, and a broker that is down would fill the log every second.
+    return AdminClient({**settings.KAFKA, "socket.timeout.ms": 5000, "log_level": 0})
 
 
 def topic_ids(*names: str, timeout: float = 10) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What every answer carries: the request's id, and how much of a limit is left."""
+"""What every answer carries (the request's id, how much of a limit is left), and bodies that cannot be read."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -8,13 +8,9 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 
 from nova import limits
+from nova.rest import Code, Problem, error_response, request_id
 
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-def request_id(request: object) -> str:
-    """The id of a request (plain or DRF's), as its answer's X-Request-ID and its log lines show it."""
-    return getattr(request, "request_id", "")
 
 
 class RequestIdMiddleware:
@@ -51,4 +47,28 @@ def _marked(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
     answer["X-Request-ID"] = request_id(request)
     for name, value in limits.headers(limits.verdict_of(request)).items():
         answer[name] = value
+    return answer
+
+
+class BodyLengthMiddleware:
+    """Refuses a body of unannounced length (chunked): WSGI would hand it on as an empty one."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self._async = iscoroutinefunction(get_response)
+        if self._async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if "HTTP_TRANSFER_ENCODING" not in request.META or request.META.get("CONTENT_LENGTH"):
+            return self.get_response(request)
+        problem = Problem(411, Code.INVALID_REQUEST, "Send the body with a Content-Length, not chunked.")
+        answer = error_response(request, problem)
+        return _ready(answer) if self._async else answer
+
+
+async def _ready(answer: HttpResponseBase) -> HttpResponseBase:
     return answer

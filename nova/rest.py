@@ -22,9 +22,13 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
 from nova.errors import Overloaded, Transient
-from nova.middleware import request_id
 
 JSON = "application/json"
+
+
+def request_id(request: object) -> str:
+    """The id of a request (plain or DRF's), as its answer's X-Request-ID and its log lines show it."""
+    return getattr(request, "request_id", "")
 
 
 class Code(StrEnum):

@@ -1,10 +1,12 @@
 """livez, readyz, metrics, the schema and the admin, as their readers see them."""
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.test import AsyncClient
 from rest_framework.test import APIClient
 
 from community.models import User
@@ -30,6 +32,13 @@ def down() -> None:
 def test_livez_asks_nobody(client, django_assert_num_queries):
     answer = client.get("/livez")
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+def test_the_asgi_process_answers_with_the_same_headers():
+    client = AsyncClient()
+    assert async_to_sync(client.get)("/livez", headers={"X-Request-ID": "mine"})["X-Request-ID"] == "mine"
+    refused = async_to_sync(client.get)("/livez", headers={"Transfer-Encoding": "chunked"})
+    assert refused.status_code == 411
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,9 +10,10 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from rest_framework.test import APIClient
+from structlog.contextvars import get_contextvars
 
 from community import selectors
-from nova.identity import Viewer
+from nova.identity import Viewer, authenticate_header
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +108,12 @@ def test_bodies_that_cannot_be_read(settings):
         assert (answer.status_code, answer.json()["error"]) == (status, code)
 
 
+def test_a_chunked_body_is_refused_and_not_taken_for_an_empty_one(settings):
+    answer = APIClient().post("/api/posts", {"text": "x"}, CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="chunked")
+    assert (answer.status_code, answer.json()["error"]) == (411, "invalid_request")
+    assert answer.json()["request_id"] == answer["X-Request-ID"]
+
+
 def test_an_answer_format_that_is_not_there(settings):
     assert call(**bearer(settings), Accept="text/csv").json()["error"] == "not_acceptable"
 
@@ -148,6 +155,17 @@ def test_another_request_id_is_replaced(given):
     assert answer.json()["request_id"] == answer["X-Request-ID"]
 
 
+def test_log_lines_carry_the_same_request_id(settings, monkeypatch):
+    seen = []
+    real = selectors.posts
+    monkeypatch.setattr(
+        selectors, "posts", lambda **asked: (seen.append(get_contextvars()["request_id"]), real(**asked))[1]
+    )
+    ids = [call(**bearer(settings), **given)["X-Request-ID"] for given in ({}, {"X-Request-ID": "mine"})]
+    assert seen == ids
+    assert ids[1] == "mine"
+
+
 # manage.py issue_token
 
 
@@ -161,8 +179,6 @@ def test_issue_token_for_a_member(make_member, capsys):
 
 
 def test_issue_token_for_a_service(capsys):
-    from nova.identity import authenticate_header
-
     call_command("issue_token", "--service", "--hours", "1")
     member = uuid4()
     viewer = authenticate_header(f"Bearer {capsys.readouterr().out.strip()}", str(member))

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
+from django.test import RequestFactory
 from redis.exceptions import ConnectionError as RedisDown
 from rest_framework import exceptions, serializers
 
@@ -121,3 +122,17 @@ def test_a_body_that_is_too_large_is_not_read_to_the_end(settings):
     with pytest.raises(rest.TooLarge):
         rest.OrjsonParser().parse(stream)
     assert stream.tell() == 11
+
+
+def test_a_plain_view_answers_errors_like_the_others():
+    @rest.plain_api
+    def view(request, error):
+        raise error
+
+    request = RequestFactory().get("/api/x")
+    request.request_id = "mine"
+    answer = view(request, exceptions.Throttled(wait=3))
+    assert (answer.status_code, answer["Retry-After"], answer["Content-Type"]) == (429, "3", "application/json")
+    assert orjson.loads(answer.content)["request_id"] == "mine"
+    with pytest.raises(ZeroDivisionError):
+        view(request, ZeroDivisionError())
