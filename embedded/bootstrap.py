@@ -91,15 +91,40 @@ def make_venv():  # type: () -> None
 def install(lock):  # type: (Path) -> None
     """Install the lock file with its hashes; pip keeps what it has downloaded, so a second try goes on from there."""
     wanted = sum("==" in line for line in lock.read_text().splitlines())
-    say(f"installing {wanted} packages from {lock.relative_to(ROOT)} (about 700 MB; some minutes)")
+    say(f"installing up to {wanted} packages from {lock.relative_to(ROOT)} (about 700 MB)")
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--retries", RETRIES]
-    command += ["--disable-pip-version-check", "--no-input", "-r", str(lock)]
-    if subprocess.call(command) != 0:
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off", "-r", str(lock)]
+    last = []  # type: list[str]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, errors="replace"
+    ) as pip:
+        assert pip.stdout is not None
+        found = 0
+        for line in pip.stdout:
+            last = [*last[-25:], line.rstrip()]
+            words = line.split()
+            if line.startswith(("Collecting ", "Requirement already satisfied")):
+                found += 1
+            elif words[:1] == ["Downloading"] and len(words) > 2:
+                show("{}/{}  {} {}".format(found, wanted, Path(words[1]).name, " ".join(words[2:])))
+            elif line.startswith("Installing collected packages"):
+                show("unpacking (about half a minute)")
+    show("")
+    if pip.returncode != 0:
+        say("\n".join(last))
         stop(
             "not every package could be installed; the lines above name the one that failed",
             "Check the network (HTTPS_PROXY and pip's own settings are honoured), then run the same command again:"
             " what has been downloaded is kept.",
         )
+
+
+def show(text):  # type: (str) -> None
+    """Put `text` in the place of the line before, on a terminal; elsewhere there is no such place."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        sys.stdout.write("\r\x1b[K" + text[:width])
+        sys.stdout.flush()
 
 
 def main(arguments):  # type: (list[str]) -> int

@@ -44,9 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(given.act(given))
     except StackError as error:
-        complaints.print(f"[red]{escape(error.message)}[/]", highlight=False)
+        complaints.print(f"[red]{escape(error.message)}[/]", highlight=False, soft_wrap=True)
         if error.hint:
-            complaints.print(escape(error.hint), highlight=False)
+            complaints.print(escape(error.hint), highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130

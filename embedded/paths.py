@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from embedded.errors import StackError
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT / "var" / "packages"
 """Downloads that every stack of this clone uses (jars, a Redis binary), whatever its data folder."""
@@ -30,9 +32,14 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in `path`, or an empty one when the file is missing or was never finished."""
+    """The object in `path`, or an empty one when the file is missing or was never finished. Raises StackError."""
     try:
         value = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
+    except PermissionError:
+        raise StackError(
+            f"{path} may not be read by this user",
+            "Another user (root?) made it. Run as that user, or choose another folder: NOVA_VAR=var-mine",
+        ) from None
     return value if isinstance(value, dict) else {}
