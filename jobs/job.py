@@ -43,8 +43,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Done:
-    """What a job did. items: how much of what it deals with; summary: a sentence for the admin; memory: for the next run,
-    None to keep what there was; readings: values for /metrics, which replace those of the run before."""
+    """What a job did. items: how much of what it deals with; summary: a sentence for the admin; memory: for the next
+    run, None to keep what there was; readings: values for /metrics, which replace those of the run before."""
 
     items: int
     summary: str

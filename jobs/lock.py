@@ -1,8 +1,9 @@
 """One run of a job at a time, over all machines: an advisory lock of PostgreSQL, held while the run goes on.
 
-The lock has a connection of its own, outside of Django's pool, and belongs to a transaction on it. So it is free again as
-soon as the process is gone, however it went, and a pooler between us and PostgreSQL (pgbouncer, by transaction) keeps one
-server connection for us meanwhile. An idle transaction that has read nothing holds back no vacuum.
+The lock has a connection of its own, outside of Django's pool, and belongs to a transaction on it. So it is free
+again as soon as the process is gone, however it went, and a pooler between us and PostgreSQL (pgbouncer, by
+transaction) keeps one server connection for us meanwhile. An idle transaction that has read nothing holds back no
+vacuum.
 """
 
 from collections.abc import Iterator

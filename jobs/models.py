@@ -14,7 +14,7 @@ class Outcome(models.TextChoices):
 
 
 class JobState(models.Model):
-    """Where a job stands. The counts are over its whole life, so that they only rise; `/metrics` reads them from here."""
+    """Where a job stands. The counts are over its whole life, so that they only rise; `/metrics` reads them."""
 
     name = models.CharField(primary_key=True, max_length=60)
     started_at = models.DateTimeField(null=True, help_text="When the last run began.")

@@ -25,7 +25,7 @@ _OPEN = (Outcome.RUNNING, Outcome.RETRIED)
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a run is asked by. number: unique for a run, the same for each of its tries; last_try: no more will follow."""
+    """What a run is asked by. number: unique for a run, the same for each try; last_try: no more will follow."""
 
     number: str
     scheduled: bool = False
@@ -138,7 +138,7 @@ def _note_done(job: Job, entry: JobRun, done: Done) -> None:
     with transaction.atomic():
         entry.save(update_fields=["outcome", "ended_at", "items", "summary"])
         JobState.objects.filter(name=job.name).update(**changes)
-    log.info("job done", extra={"job": job.name, "seconds": round(seconds, 3), "items": done.items})
+    log.info("%s took %.2f s: %s", job.name, seconds, done.summary[:200])
 
 
 def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: bool) -> None:
@@ -162,4 +162,4 @@ def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: 
             )
     except Exception:
         log.warning("the failure of %s could not be noted", job.name, exc_info=True)
-    log.warning("job %s: %s", outcome, summary, extra={"job": job.name, "seconds": round(seconds, 3)})
+    log.warning("%s %s after %.2f s: %s", job.name, outcome, seconds, summary)

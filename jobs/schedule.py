@@ -1,37 +1,50 @@
 """When a job is due, by what staff set in the admin (django-celery-beat); the defaults come with a migration."""
 
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from django_celery_beat.models import PeriodicTask
 
 from jobs.job import Job
 
+Schedules = dict[str, list[PeriodicTask]]
 
-def tasks(job: Job) -> list[PeriodicTask]:
-    """The schedules that are switched on for a job."""
-    return list(PeriodicTask.objects.filter(task=job.task, enabled=True).select_related("interval", "crontab"))
+
+def of(jobs: Iterable[Job]) -> Schedules:
+    """Job's name → its schedules that are switched on; a job without any is missing. One query."""
+    names = {job.task: job.name for job in jobs}
+    found: Schedules = defaultdict(list)
+    for task in PeriodicTask.objects.filter(task__in=names, enabled=True).select_related("interval", "crontab"):
+        found[names[task.task]].append(task)
+    return dict(found)
 
 
 def period(job: Job) -> float:
     """Seconds between two runs: the shortest interval that is set, the job's default for other kinds of schedule."""
-    return _period(job, tasks(job))
+    return shortest(job, of([job]).get(job.name, ()))
 
 
-def _period(job: Job, found: list[PeriodicTask]) -> float:
-    return min((task.interval.schedule.run_every.total_seconds() for task in found if task.interval), default=job.period)
+def periods(jobs: Iterable[Job]) -> dict[str, float]:
+    """Job's name → `period`, of those that have a schedule."""
+    known = {job.name: job for job in jobs}
+    return {name: shortest(known[name], tasks) for name, tasks in of(known.values()).items()}
 
 
-def outlook(job: Job, last: datetime | None, now: datetime) -> tuple[float | None, datetime | None]:
-    """The period and when the next run is due; None and None while every schedule of the job is switched off.
+def shortest(job: Job, tasks: Sequence[PeriodicTask]) -> float:
+    """Seconds between two runs by these schedules. Pure."""
+    return min(
+        (task.interval.schedule.run_every.total_seconds() for task in tasks if task.interval), default=job.period
+    )
 
-    last: when the last scheduled run began. What beat itself remembers reaches the database minutes later.
+
+def next_due(tasks: Iterable[PeriodicTask], last: datetime | None, now: datetime) -> datetime | None:
+    """When the next run is due; None without a schedule.
+
+    last: when a run last began. What beat itself remembers reaches the database minutes later.
     """
-    found = tasks(job)
-    if not found:
-        return None, None
     due = []
-    for task in found:
-        since = max(filter(None, (last, task.last_run_at)), default=task.date_changed)
-        left: timedelta = task.schedule.remaining_estimate(since)
-        due.append(now + left)
-    return _period(job, found), min(due)
+    for task in tasks:
+        since = max((at for at in (last, task.last_run_at) if at), default=task.date_changed)
+        due.append(now + task.schedule.remaining_estimate(since))
+    return min(due, default=None)

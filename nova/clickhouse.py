@@ -153,8 +153,8 @@ def query(
 ) -> list[Any]:
     """Rows (tuples), or columns with `columnar`, of a SELECT. `params` fill `{name:Type}` placeholders on the server.
 
-    timeout: seconds for the whole call, on the server and on the wire. tables: temporary ones that travel with the query,
-    for lists too long for a statement.
+    timeout: seconds for the whole call, on the server and on the wire. tables: temporary ones that travel with the
+    query, for lists too long for a statement.
     Raises a `nova.errors` class: `Ambiguous` when no answer came, `Transient`, `Overloaded`, `Permanent`.
     """
     limits = {"max_execution_time": max(1, round(timeout)), "timeout_overflow_mode": "throw", **(server_settings or {})}
@@ -184,6 +184,42 @@ def command(
     try:
         with _as_decisions():
             client.execute(sql, dict(params or {}) or None, settings=dict(server_settings or {}))
+    finally:
+        client.disconnect()
+
+
+class Session:
+    """One connection that keeps its temporary tables, for one thread at a time. Made by `session`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def run(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float,
+        server_settings: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """Run one statement; the rows of a SELECT. timeout: seconds on the server. Raises as `query` does."""
+        limits = {
+            "max_execution_time": max(1, round(timeout)),
+            "timeout_overflow_mode": "throw",
+            **(server_settings or {}),
+        }
+        with _as_decisions():
+            found = self._client.execute(sql, dict(params or {}) or None, settings=limits)
+        return found if isinstance(found, list) else []
+
+
+@contextmanager
+def session(silence: float = 60) -> Iterator[Session]:
+    """A connection of one's own; its temporary tables end with it. silence: most seconds without a sign of the
+    server."""
+    client = _new_client(timeout=silence)
+    try:
+        yield Session(client)
     finally:
         client.disconnect()
 

@@ -1,17 +1,18 @@
 """Whom a member may want to follow, worked out for everyone: friends of friends, from ClickHouse into Redis.
 
 A run numbers the members and lays out who follows whom in temporary tables of one connection, then goes through the
-viewers in batches by key (clickhouse_sql/queries/suggest_*.sql); each batch comes back as ready JSON and is written while
-the next one is worked out. What one run did not reach, the next begins with.
+viewers in batches by key (clickhouse_sql/queries/suggest_*.sql); each batch comes back as ready JSON and is written
+while the next one is worked out. What one run did not reach, the next begins with.
 
     suggest:users:{viewer}   {"generated_at": RFC 3339, "users": [[id, score, mutual, shared, [friend, friend]], …]}
-    suggest:trending         {"generated_at": RFC 3339, "users": [[id, score, people], …]}  for whoever has none of these
+    suggest:trending         {"generated_at": RFC 3339, "users": [[id, score, people], …]}, for who has none of these
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -36,7 +37,8 @@ TRENDING_LENGTH = 300
 _STEPS = 10_000_000
 _MOST_VIEWERS = 20_000
 _LOWEST, _HIGHEST = UUID(int=0), UUID(int=(1 << 128) - 1)
-_WRITE_SECONDS = 10
+# Writing a batch to Redis takes no longer.
+WRITE_SECONDS = 10
 _WRITE_AT_ONCE = 500
 
 
@@ -72,7 +74,7 @@ def refresh(
     """
     begun = monotonic()
     end = begun + seconds
-    store = None if dry_run else cache.redis(_WRITE_SECONDS)
+    store = None if dry_run else cache.redis(WRITE_SECONDS)
     _keep_trending(store, now)
     with clickhouse.session() as session, ThreadPoolExecutor(1, thread_name_prefix="suggest") as writer:
         total, size = _prepare(session, now, end)
@@ -146,7 +148,7 @@ def _ranges(session: Session, size: int, after: UUID | None, end: float) -> list
         "SELECT user FROM members WHERE n % {size:UInt32} = 0 ORDER BY n", {"size": size}, timeout=end - monotonic()
     )
     bounds = [_LOWEST, *(row[0] for row in rows), _HIGHEST]
-    ranges = list(zip(bounds, bounds[1:], strict=False))
+    ranges = list(pairwise(bounds))
     if after is None:
         return ranges
     ((number,),) = session.run("SELECT joinGet('numbered', 'n', {after:UUID})", {"after": after}, timeout=10)

@@ -27,6 +27,19 @@ LAST_GOOD_SECONDS = env.whole("LAST_GOOD_SECONDS", 86_400, low=60, high=2_592_00
 FANOUT_BOUND = env.whole("FANOUT_BOUND", 5000, low=0, high=10_000_000)
 TRENDING_FLOOR_USERS = env.whole("TRENDING_FLOOR_USERS", 3, low=1, high=100_000)
 
+# Suggested members: kept for each viewer; friends of a viewer that count; whom one friend leads to, at most; authors
+# that stand for a member's interests.
+SUGGESTIONS = env.whole("SUGGESTIONS", 30, low=1, high=100)
+SUGGESTION_FRIENDS = env.whole("SUGGESTION_FRIENDS", 100, low=1, high=1000)
+SUGGESTION_FANOUT = env.whole("SUGGESTION_FANOUT", 200, low=1, high=5000)
+SUGGESTION_INTERESTS = env.whole("SUGGESTION_INTERESTS", 20, low=1, high=200)
+# Threads of ClickHouse that one run may use, 0 for as many as it has cores. The feeds need some too.
+SUGGESTION_THREADS = env.whole("SUGGESTION_THREADS", 0, low=0, high=256)
+
+# The cache warmer: members kept warm, and the hours by which the most active are chosen.
+WARM_MEMBERS = env.whole("WARM_MEMBERS", 1000, low=0, high=1_000_000)
+WARM_HOURS = env.whole("WARM_HOURS", 6, low=1, high=720)
+
 BREAKER_FAILURES = env.whole("BREAKER_FAILURES", 5, low=1, high=1000)
 BREAKER_WINDOW_SECONDS = env.whole("BREAKER_WINDOW_SECONDS", 10, low=1, high=3600)
 BREAKER_OPEN_SECONDS = env.whole("BREAKER_OPEN_SECONDS", 10, low=1, high=3600)

@@ -1,0 +1,86 @@
+"""What each job does: the function behind it, and its answer in a sentence."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from jobs import retention, sweep, watch
+from jobs.job import Done, Run
+from nova import clock, metrics
+from ranking import pipeline, suggestions, trending, warming
+
+
+def trending_of(window: str) -> Callable[[Run], Done]:
+    """The job that keeps `hot:posts:{window}`."""
+
+    def work(run: Run) -> Done:
+        now = clock.now()
+        if run.dry_run:
+            count = len(trending.find(window, now, timeout=run.left()).posts)
+        else:
+            count = pipeline.refresh_trending(window, now)
+        return Done(count, f"{count:,} posts are trending")
+
+    return work
+
+
+def suggested_users(run: Run) -> Done:
+    """Goes on where the last run had to stop."""
+    after = run.memory.get("after")
+    report = suggestions.refresh(
+        clock.now(),
+        # Time to write the last batch.
+        seconds=run.left() - suggestions.WRITE_SECONDS,
+        after=UUID(after) if after else None,
+        dry_run=run.dry_run,
+        progress=run.progress,
+    )
+    said = f"{report.viewers:,} of {report.total:,} members, {report.batches:,} batches, {report.data / 1e6:,.1f} MB"
+    if report.after:
+        said += "; its time was over, the next run goes on from there"
+    return Done(report.viewers, said, memory={"after": str(report.after) if report.after else ""})
+
+
+def warm_cache(run: Run) -> Done:
+    """Takes half of its period, so that a worker is not busy with waiting."""
+    now = clock.now()
+    last = run.memory.get("at")
+    since = datetime.fromisoformat(last) if last else now - timedelta(seconds=60)
+    report = warming.warm(now, seconds=min(30.0, run.left()), since=since, dry_run=run.dry_run, progress=run.progress)
+    visits = {"bought": report.bought, "hit": report.hits, "miss": report.misses}
+    # Counters must only rise: each run adds to what the last one left.
+    counts = {feed: run.memory.get("visits", {}).get(feed, 0) + seen for feed, seen in visits.items()}
+    said = (
+        f"{report.ready:,} of {report.active:,} active members had a feed ready,"
+        f" {report.made:,} of {report.due:,} made;"
+        f" {sum(visits.values()):,} came since the last pass, {report.bought:,} of them to a feed made by the warmer"
+    )
+    if report.stopped:
+        said += f"; ended early: {report.stopped}"
+    readings = [
+        (metrics.WARMER_READY, ["before"], report.ready_share),
+        (metrics.WARMER_READY, ["after"], report.ready_share_after),
+        *((metrics.WARMER_VISITS, [feed], float(count)) for feed, count in counts.items()),
+    ]
+    return Done(report.made, said, memory={"at": now.isoformat(), "visits": counts}, readings=readings)
+
+
+def dead_letter_sweep(run: Run) -> Done:
+    report = sweep.sweep(clock.now(), dry_run=run.dry_run)
+    said = f"{report.sent:,} replayed, {report.waiting:,} not due yet, {report.left:,} left to staff"
+    if report.failed:
+        said += f"; Kafka did not take {report.failed:,}: {report.error}"
+    return Done(report.sent, said)
+
+
+def watch_lag(run: Run) -> Done:
+    readings, complaints = watch.look()
+    watch.say(complaints, run.memory.get("complaints", ()))
+    said = "; ".join(complaints.values()) or "all is well"
+    return Done(len(complaints), said, memory={"complaints": list(complaints)}, readings=readings)
+
+
+def retain(run: Run) -> Done:
+    deleted = retention.delete(clock.now(), run)
+    said = ", ".join(f"{count:,} {kind}" for kind, count in deleted.items())
+    return Done(sum(deleted.values()), f"{'to delete' if run.dry_run else 'deleted'}: {said}")
