@@ -1,0 +1,140 @@
+"""Suggested members as one viewer gets them: what the job kept, then trending authors until the page is full.
+
+The list may be half an hour old. Whom the viewer has followed, blocked or muted since, who has blocked the viewer, and
+who is gone, is taken out when it is read; so are friends who are no reason any more. Names are as PostgreSQL has them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+
+from community import selectors
+from community.models import Follow
+from nova import clock
+from ranking import authors, breaker, cache, suggestions
+from ranking.authors import Card
+from ranking.entries import rfc3339
+
+# Why somebody is suggested.
+FRIENDS, TRENDING = "friends_of_friends", "trending"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who may be suggested. mutual: of those the viewer follows, how many follow them; shared: authors both
+    have much to do with; friends: the closest of the mutual ones; people: distinct members who reacted to their
+    posts."""
+
+    id: str
+    score: float
+    mutual: int = 0
+    shared: int = 0
+    friends: tuple[str, ...] = ()
+    people: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """users: {id, username, display_name, affinity_score, mutual_followers {count, members}, shared_interests,
+    reason {code, text}}, best first; generated_at: RFC 3339, of the older of the lists they came from."""
+
+    users: list[dict[str, Any]]
+    generated_at: str
+
+
+def suggested(viewer_id: UUID, limit: int, now: datetime | None = None) -> Suggestions:
+    """At most `limit` members. An empty list when nobody is left to suggest.
+
+    Raises `django.db.DatabaseError` without PostgreSQL, a `nova.errors` class when neither Redis nor ClickHouse
+    answers.
+    """
+    at = now or clock.now()
+    viewer = str(viewer_id)
+    kept = cache.ask(lambda redis: redis.mget(suggestions.key(viewer), suggestions.TRENDING), (None, None))
+    own, generated = _own(kept[0])
+    chosen = _allowed(viewer_id, own)[:limit]
+    if len(chosen) < limit:
+        trending, trending_generated = _trending(kept[1], at)
+        known = {one.id for one in chosen}
+        more = [one for one in _allowed(viewer_id, trending) if one.id not in known]
+        if more or not chosen:
+            generated = min(filter(None, (generated, trending_generated)))
+        chosen += more[: limit - len(chosen)]
+    cards = authors.cards({name for one in chosen for name in (one.id, *one.friends)})
+    return Suggestions([_shown(one, cards) for one in chosen], generated or rfc3339(at))
+
+
+def _own(value: bytes | None) -> tuple[list[Candidate], str]:
+    """What the job kept for the viewer, and when it was worked out."""
+    if value is None:
+        return [], ""
+    said = orjson.loads(value)
+    found = [
+        Candidate(id=id, score=score, mutual=mutual, shared=shared, friends=tuple(friends))
+        for id, score, mutual, shared, friends in said["users"]
+    ]
+    return found, said["generated_at"]
+
+
+def _trending(value: bytes | None, now: datetime) -> tuple[list[Candidate], str]:
+    """The authors for whoever has too few suggestions: kept by the job, or worked out now."""
+    if value is not None:
+        said = orjson.loads(value)
+        rows, generated = said["users"], said["generated_at"]
+    else:
+        rows = breaker.clickhouse.call(lambda: suggestions.find_trending(now, timeout=settings.CLICKHOUSE_DEADLINE))
+        generated = rfc3339(now)
+    return [Candidate(id=id, score=score, people=people) for id, score, people in rows], generated
+
+
+def _allowed(viewer: UUID, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that may be suggested now, in the same order."""
+    if not candidates:
+        return []
+    ids = {UUID(one.id) for one in candidates}
+    names = ids | {UUID(friend) for one in candidates for friend in one.friends}
+    rows = Follow.objects.filter(follower_id=viewer, followee_id__in=names)
+    followed = set(rows.values_list("followee_id", flat=True))
+    hidden = selectors.hidden_authors(viewer)
+    there = selectors.active_members(names)
+    out = followed | hidden | {viewer}
+    friends = {str(name) for name in (followed & there) - hidden}
+    return [
+        Candidate(one.id, one.score, one.mutual, one.shared, tuple(f for f in one.friends if f in friends), one.people)
+        for one in candidates
+        if UUID(one.id) in there and UUID(one.id) not in out
+    ]
+
+
+def _shown(one: Candidate, cards: dict[str, Card]) -> dict[str, Any]:
+    friends = [cards[friend] for friend in one.friends]
+    return {
+        **cards[one.id],
+        "affinity_score": round(one.score, 3),
+        "mutual_followers": {"count": one.mutual, "members": friends},
+        "shared_interests": one.shared,
+        "reason": {"code": FRIENDS if one.mutual else TRENDING, "text": " ".join(_reason(one, friends))},
+    }
+
+
+def _reason(one: Candidate, friends: Sequence[Card]) -> Iterator[str]:
+    """Why, in words."""
+    if not one.mutual:
+        yield f"{one.people} members reacted to their posts lately."
+        return
+    names = [friend["display_name"] or friend["username"] or "a member" for friend in friends]
+    others = one.mutual - len(names)
+    if others > 0:
+        names.append(f"{others} {'other' if names else 'member'}{'' if others == 1 else 's'} you follow")
+    yield f"Followed by {_listed(names)}."
+    if one.shared:
+        yield f"You both like the posts of {one.shared} {'author' if one.shared == 1 else 'authors'}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
