@@ -51,6 +51,8 @@ def build(viewer: str, algorithm: str, now: datetime, generation: int | None = N
     Raises a `nova.errors` class without ClickHouse (`breaker.Refused` when it was not even asked), for order of time
     `django.db.DatabaseError` without PostgreSQL.
     """
+    # To the millisecond, as in the snapshot's id: by it the same scores can be worked out again.
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     if generation is None:
         generation = snapshot.read(viewer, algorithm=algorithm, limit=0).generation
     found = _ranked(viewer, now) if algorithm == CH else _by_time(viewer, now)

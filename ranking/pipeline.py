@@ -6,7 +6,7 @@ else the last good snapshot, marked stale. Only when all of it fails is there no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -168,21 +168,24 @@ def _next(viewer: str, since: Cursor, limit: int, explain: bool, now: datetime) 
     part = read(since.snapshot)
     if isinstance(part, Slice):
         return _Found(part, building.HIT)
+    ids = snapshot.ids(viewer, since.snapshot)
+    if ids is None and (made := snapshot.made_at(since.snapshot)):
+        # Only the sort key is left to go by: the scores must be those of that moment again.
+        now = datetime.fromtimestamp(made, UTC)
     whole = _first(viewer, since.asked, _ALL, True, now)
     if whole.last_good and whole.part.about.snapshot == since.snapshot:
         head = read(snapshot.LAST_GOOD)
         if isinstance(head, Slice):
             return replace(whole, part=head)
-    return _go_on(viewer, since, whole, limit, now)
+    return _go_on(viewer, since, whole, ids or [], limit)
 
 
-def _go_on(viewer: str, since: Cursor, whole: _Found, limit: int, now: datetime) -> _Found:
+def _go_on(viewer: str, since: Cursor, whole: _Found, ids: Sequence[str], limit: int) -> _Found:
     """The rest of a feed whose snapshot is gone, as a snapshot of its own for this reader.
 
     What was shown is left out. What was still to come is shown, and what ranks below the last post shown; what is new
     above it belongs to the first page of the feed, not in the middle of this one.
     """
-    ids = snapshot.ids(viewer, since.snapshot) or []
     about = whole.part.about
     had = since.shown_before + since.position
     shown, due = ids[:had], set(ids[had:])
@@ -192,8 +195,9 @@ def _go_on(viewer: str, since: Cursor, whole: _Found, limit: int, now: datetime)
         for entry in whole.part.entries
         if entry.id not in past and (entry.id in due or entry.key < since.last or about.algorithm != since.made_by)
     ]
-    made = Snapshot.made(rest, algorithm=about.algorithm, generation=about.generation, now=now)
-    kept = replace(made, about=replace(made.about, generated_at=about.generated_at, shown=len(shown)))
+    ranked_at = datetime.fromtimestamp(about.started, UTC)
+    made = Snapshot.made(rest, algorithm=about.algorithm, generation=about.generation, now=ranked_at)
+    kept = replace(made, about=replace(made.about, shown=len(shown)))
     snapshot.keep(viewer, kept, shown=shown, pointed=False)
     return _Found(kept.cut(0, limit), whole.cache, whole.last_good, replaced=True)
 

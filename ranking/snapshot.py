@@ -143,7 +143,7 @@ class Snapshot:
         soft = settings.SNAPSHOT_SOFT_SECONDS if algorithm != TIME else _TIME_SOFT_SECONDS
         started = now.timestamp()
         about = About(
-            snapshot=f"{int(started * 1000):012x}{secrets.token_hex(4)}",
+            snapshot=f"{round(started * 1000):012x}{secrets.token_hex(4)}",
             algorithm=algorithm,
             generation=generation,
             generated_at=entries.rfc3339(now),

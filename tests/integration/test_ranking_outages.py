@@ -1,0 +1,195 @@
+"""The ladder, each step reached by stopping or freezing a real engine: an answer comes, and says which path made it."""
+
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+from community.models import Follow, Post
+from nova import redis
+from nova.errors import Transient
+from ranking import authors, breaker, cache, pipeline
+from ranking.breaker import State
+from tests.feeds import Feeds, invalidate, member
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+
+@pytest.fixture
+def short(feeds: Feeds, settings) -> None:
+    settings.CLICKHOUSE_DEADLINE = 2
+    settings.BREAKER_FAILURES, settings.BREAKER_WINDOW_SECONDS, settings.BREAKER_OPEN_SECONDS = 3, 600, 600
+
+
+@pytest.fixture
+def community(feeds: Feeds, make_member) -> tuple[UUID, list[UUID]]:
+    """A viewer and the posts of whom they follow, newest first; the same in PostgreSQL and in ClickHouse."""
+    viewer, followee, stranger = (make_member() for _ in range(3))
+    Follow.objects.create(follower_id=viewer, followee_id=followee)
+    feeds.follow(viewer, followee)
+    posts = feeds.posts(followee, hours_ago=[1, 2, 3])
+    for number, post in enumerate(posts):
+        row = Post.objects.create(id=post, author_id=followee, text=f"post {number}")
+        Post.objects.filter(id=row.id).update(created_at=feeds.rows[post]["created_at"] + "Z")
+    Post.objects.create(author_id=stranger, text="not for this viewer")
+    return viewer, posts
+
+
+@pytest.fixture
+def clickhouse(stack):
+    engine = stack.engine("clickhouse")
+    yield engine
+    if engine.pid is None:
+        engine.start()
+    engine.thaw()
+
+
+@pytest.fixture
+def redis_server(stack):
+    engine = stack.engine("redis")
+    yield engine
+    if engine.pid is None:
+        engine.start()
+    engine.thaw()
+    cache.reset()
+
+
+@pytest.fixture
+def postgres(stack):
+    engine = stack.engine("postgres")
+    yield engine
+    if engine.pid is None:
+        engine.start()
+    connection.close()
+    connection.close_pool()
+    authors.forget()
+
+
+def ids(page: pipeline.Page) -> list[str]:
+    return [post["id"] for post in page.posts]
+
+
+def its_time_is_over() -> None:
+    redis.cache().hset(breaker.clickhouse.key, "opened_at", 0)
+
+
+@pytest.mark.usefixtures("short")
+def test_without_clickhouse_the_feed_is_in_order_of_time_and_recovers(community, clickhouse) -> None:
+    viewer, posts = community
+    clickhouse.stop()
+    for _ in range(3):
+        page = pipeline.page(viewer, limit=10, explain=True)
+        assert page.algorithm == "time"
+        assert ids(page) == [str(post) for post in posts]
+        assert all(post["sources"] == ["followees"] for post in page.posts)
+    assert breaker.clickhouse.look().after is State.OPEN
+    assert pipeline.page(viewer, limit=10).algorithm == "time"
+    with pytest.raises(breaker.Refused):
+        pipeline.trending(viewer, "24h", 10)
+
+    clickhouse.start()
+    assert pipeline.page(viewer, limit=10).algorithm == "time"
+    its_time_is_over()
+    page = pipeline.page(viewer, limit=10)
+    assert page.algorithm == "ch"
+    assert set(ids(page)) == {str(post) for post in posts}
+    assert breaker.clickhouse.look().after is State.CLOSED
+
+
+@pytest.mark.usefixtures("short")
+def test_a_frozen_clickhouse_holds_nobody(community, clickhouse) -> None:
+    viewer, posts = community
+    clickhouse.freeze()
+    page = pipeline.page(viewer, limit=10)
+    assert page.algorithm == "time"
+    assert ids(page) == [str(post) for post in posts]
+    clickhouse.thaw()
+    assert pipeline.page(viewer, limit=10).algorithm == "ch"
+
+
+@pytest.mark.usefixtures("short")
+def test_a_cached_feed_outlives_clickhouse(community, clickhouse) -> None:
+    viewer, _ = community
+    first = pipeline.page(viewer, limit=2)
+    clickhouse.stop()
+    again = pipeline.page(viewer, limit=2)
+    assert (again.cache_hit, again.algorithm, again.snapshot) == (True, "ch", first.snapshot)
+    assert len(pipeline.page(viewer, limit=2, cursor=again.cursor).items) == 1
+
+
+@pytest.mark.usefixtures("short")
+def test_a_cursor_goes_on_in_order_of_time_when_its_snapshot_and_clickhouse_are_gone(community, clickhouse) -> None:
+    viewer, posts = community
+    first = pipeline.page(viewer, limit=1)
+    redis.cache().delete(f"feed:v1:{viewer}", f"feed:v1:{viewer}:{first.snapshot}")
+    clickhouse.stop()
+    second = pipeline.page(viewer, limit=10, cursor=first.cursor)
+    assert (second.algorithm, second.snapshot_replaced) == ("time", True)
+    assert sorted(ids(first) + ids(second)) == sorted(str(post) for post in posts)
+
+
+def test_without_redis_feeds_are_ranked_each_time_and_paged(community, redis_server) -> None:
+    viewer, posts = community
+    redis_server.stop()
+    first = pipeline.page(viewer, limit=1)
+    assert (first.algorithm, first.cache_hit) == ("ch", False)
+    second = pipeline.page(viewer, limit=1, cursor=first.cursor)
+    third = pipeline.page(viewer, limit=1, cursor=second.cursor)
+    assert third.cursor is None
+    assert ids(first) + ids(second) + ids(third) == [str(post) for post in posts]
+    assert ids(pipeline.page(viewer, limit=9, algo="time")) == [str(post) for post in posts]
+
+    redis_server.start()
+    cache.reset()
+    assert not pipeline.page(viewer, limit=1).cache_hit
+    assert pipeline.page(viewer, limit=1).cache_hit
+
+
+def test_a_frozen_redis_holds_nobody(community, redis_server, settings) -> None:
+    viewer, _ = community
+    settings.REDIS_TIMEOUT = 0.2
+    redis.cache.cache_clear()
+    redis_server.freeze()
+    assert pipeline.page(viewer, limit=1).algorithm == "ch"
+
+
+@pytest.mark.usefixtures("short")
+def test_without_redis_the_breaker_is_each_processs_own(community, redis_server, clickhouse) -> None:
+    viewer, _ = community
+    redis_server.stop()
+    clickhouse.stop()
+    for _ in range(3):
+        assert pipeline.page(viewer, limit=1).algorithm == "time"
+    verdict = breaker.clickhouse.look()
+    assert (verdict.after, verdict.shared) == (State.OPEN, False)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("short")
+def test_without_postgresql_too_the_last_good_feed_is_served(community, postgres, clickhouse, client_of) -> None:
+    viewer, _ = community
+    good = pipeline.page(viewer, limit=10)
+    postgres.stop()
+    connection.close()
+    # ClickHouse alone is enough: authors are known by id.
+    authors.forget()
+    invalidate(viewer)
+    nameless = pipeline.page(viewer, limit=10)
+    assert (nameless.algorithm, ids(nameless)) == ("ch", ids(good))
+    assert nameless.posts[0]["author"]["username"] is None
+
+    clickhouse.stop()
+    invalidate(viewer)
+    last = pipeline.page(viewer, limit=2)
+    assert (last.stale, last.cache_hit, ids(last)) == (True, True, ids(good)[:2])
+    redis.cache().delete(f"feed:v1:{viewer}:{last.snapshot}")
+    following = pipeline.page(viewer, limit=2, cursor=last.cursor)
+    assert (following.stale, following.snapshot_replaced, ids(following)) == (True, False, ids(good)[2:])
+
+    nobody = member()
+    with pytest.raises(Transient):
+        pipeline.page(nobody, limit=2)
+    answer = client_of(nobody).get("/api/feed")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["error"] == "unavailable"
