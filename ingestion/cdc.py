@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 from confluent_kafka import Message
 from django.conf import settings
+from django.db import connection
 
 from ingestion import connector, dead_letters, envelope, ledger, preflight, reactions, truncation
 from ingestion.contract import Event
@@ -75,6 +76,13 @@ class CdcSink:
 
     def flush(self, part: Partition, messages: list[Message]) -> None:
         """Store one batch: rows, then what they count as, then the ledger with the dead letters."""
+        try:
+            self._flush(part, messages)
+        finally:
+            # Back to the pool: there may be more threads than connections, and a thread keeps its own otherwise.
+            connection.close()
+
+    def _flush(self, part: Partition, messages: list[Message]) -> None:
         new = [message for message in messages if message.offset() >= part.next_offset]
         if not new:
             return
