@@ -105,8 +105,8 @@ def install(lock):  # type: (Path) -> None
             words = line.split()
             if line.startswith(("Collecting ", "Requirement already satisfied")):
                 found += 1
-            elif words[:1] == ["Downloading"] and len(words) > 2:
-                show("{}/{}  {} {}".format(found, wanted, Path(words[1]).name, " ".join(words[2:])))
+            elif words and words[0] in ("Downloading", "Using"):  # "Using cached FILE (SIZE)"
+                show("{}/{}  {}".format(found, wanted, line.strip().rpartition("/")[2]))
             elif line.startswith("Installing collected packages"):
                 show("unpacking (about half a minute)")
     show("")
