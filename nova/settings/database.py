@@ -17,6 +17,8 @@ DATABASES = {
         "PASSWORD": unquote(_url.password or ""),
         # A pool and CONN_MAX_AGE exclude each other.
         "CONN_MAX_AGE": 0,
+        # Or the pool hands out, after a restart of the server, connections that have long been dead.
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "pool": {
                 "min_size": 0,

@@ -193,3 +193,11 @@ def test_without_postgresql_too_the_last_good_feed_is_served(community, postgres
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json()["error"] == "unavailable"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_restarted_postgresql_serves_the_first_call_already(community, postgres) -> None:
+    viewer, posts = community
+    connection.close()
+    postgres.restart()
+    assert ids(pipeline.page(viewer, limit=10, algo="time")) == [str(post) for post in posts]
