@@ -1,12 +1,13 @@
 """What an integration test does to the community, and how it looks at what became of it."""
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from uuid_utils.compat import uuid7
 
+from community.ids import id_at
 from nova import clickhouse
 from tests.client import Api, event, wait_until
 
@@ -64,7 +65,7 @@ class World:
         created = datetime.now(UTC) - timedelta(hours=hours_ago)
         return self.sql_one(
             "INSERT INTO posts (id, author_id, text, media, created_at) VALUES (%s, %s, %s, %s, %s) RETURNING id",
-            self.uuid(str(uuid7(int(created.timestamp()), created.microsecond * 1000))),
+            id_at(created, secrets.randbits(74)),
             author,
             text if text is not None else f"a post like no other {uuid4().hex}",
             media,

@@ -1,11 +1,8 @@
 """The seven core flows of the founding document, on the real engines and Nova's own processes.
 
-What happens is caused as users cause it (SQL in PostgreSQL, REST calls) and looked at where it should arrive. Other tests
-use the same long-lived database: every test makes members and posts of its own.
+What happens is caused as users cause it (SQL in PostgreSQL, REST calls) and looked at where it should arrive. Other
+tests use the same long-lived database: every test makes members and posts of its own.
 """
-
-import json
-from uuid import uuid4
 
 import pytest
 
@@ -98,12 +95,11 @@ def test_feed_api_returns_sorted_posts(world: World) -> None:
     mine = [item for item in page["posts"] if item["id"] in set(map(str, posts))]
     # Same counts, nobody's favourites: the youngest comes first.
     assert [item["id"] for item in mine] == [str(post) for post in reversed(posts)]
-    unmoved = [item["explain"]["final"] for item in page["posts"] if not item["explain"]["moved_by_diversity"]]
+    unmoved = [item["final"] for item in page["posts"] if not item["moved_by_diversity"]]
     assert unmoved == sorted(unmoved, reverse=True)
     for item in page["posts"]:
-        parts = item["explain"]
-        expected = 0.30 * parts["freshness"] + 0.40 * parts["engagement"] + 0.30 * parts["affinity"]
-        assert parts["final"] == pytest.approx(expected, abs=1e-4)
+        expected = 0.30 * item["freshness"] + 0.40 * item["engagement"] + 0.30 * item["affinity"]
+        assert item["final"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_redis_cache_works(world: World) -> None:
@@ -136,6 +132,7 @@ def test_dedup_prevents_duplicates(world: World) -> None:
     world.api.send(reader, last)
     # The same member's events keep their order: when the last is there, the repeats before it have been dealt with.
     wait_until(lambda: world.stored_events([last["event_id"]]), "the event sent last")
+    wait_until(lambda: world.counters(post)["impressions"] >= 2, "both in the counters")
     assert len(world.stored_events([twice["event_id"]])) == 1
     assert world.counters(post)["impressions"] == 2
 
@@ -149,7 +146,7 @@ def test_full_event_to_feed_flow(world: World) -> None:
     def explained() -> dict:
         return next(item for item in world.api.feed(reader, "limit=100&explain=1")["posts"] if item["id"] == post)
 
-    before = explained()["explain"]
+    before = explained()
     for fan in fans:
         world.api.send(fan, event(fan, world.uuid(post), "impression"))
         world.sql("INSERT INTO likes (user_id, post_id) VALUES (%s, %s)", fan, world.uuid(post))
@@ -162,9 +159,8 @@ def test_full_event_to_feed_flow(world: World) -> None:
         return item if item["counts"]["likes"] == 3 and item["counts"]["comments"] == 1 else None
 
     after = wait_until(counted, "the likes and the comment in the feed")
-    assert after["explain"]["engagement"] > before["engagement"]
-    assert after["explain"]["affinity"] > before["affinity"]
-    assert after["explain"]["final"] > before["final"]
-    assert json.dumps(after)  # what a client gets is plain JSON
-    assert not world.stored_events([str(uuid4())])
+    assert after["engagement"] > before["engagement"]
+    assert after["affinity"] > before["affinity"]
+    assert after["final"] > before["final"]
+    # Three impressions, three likes, one comment: each once.
     assert clickhouse.query("SELECT count() FROM events WHERE post_id = {id:UUID}", {"id": post})[0][0] == 7
