@@ -32,7 +32,7 @@ test: venv-dev ## all tests, on real engines: make test ARGS="-k feed"
 check: venv-dev ## style, types, import directions
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy .
+	@NOVA_VAR=var/check $(STACK) run --planned -- mypy .
 	@.venv/bin/lint-imports
 
 lock: venv-dev ## renew the lock files from requirements/*.in and embedded/jgo.toml

@@ -18,7 +18,7 @@ from embedded.process import Identity, send
 from embedded.record import Record, clean
 from embedded.runner import Runner, lock, log_to_file
 from embedded.service import http_ok
-from embedded.stack import ENGINES
+from embedded.stack import ENGINES, plan
 from embedded.start import checked_plan, prepare, say_tidy, where
 from embedded.view import StartView, table
 
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-n", "--lines", type=int, default=50, help="how many lines to begin with (50)")
     logs.set_defaults(act=_logs)
     run = commands.add_parser("run", help="run a command with the environment of the running stack: run -- CMD …")
+    run.add_argument("--planned", action="store_true", help="also when none runs: with what it would have")
     run.add_argument("command", nargs=argparse.REMAINDER)
     run.set_defaults(act=_run)
     demo = commands.add_parser("demo", help="everything and a simulated community, in the foreground")
@@ -97,7 +98,9 @@ def _up(given: argparse.Namespace) -> int:
 def _background(var: Path, options: list[str]) -> int:
     """Start a supervisor of its own session and watch its record until the stack is up or has failed."""
     (var / "log").mkdir(parents=True, exist_ok=True)
-    with (var / "log" / "supervisor.log").open("ab") as output:
+    log = var / "log" / "supervisor.log"
+    before = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
         command = [sys.executable, "-m", "embedded", "up", "--foreground", *options]
         environment = os.environ | {"NOVA_VAR": str(var), "NO_COLOR": "1"}
         daemon = subprocess.Popen(
@@ -121,8 +124,8 @@ def _background(var: Path, options: list[str]) -> int:
                     if record.state == "failed" and ended:
                         raise StackError(record.message)
                 if ended:
-                    last = (var / "log" / "supervisor.log").read_text(errors="replace").splitlines()[-10:]
-                    raise StackError("the supervisor ended before the stack was up", "\n".join(last))
+                    said = log.read_bytes()[before:].decode(errors="replace").splitlines()[-10:]
+                    raise StackError("the supervisor ended before the stack was up", "\n".join(said))
                 time.sleep(0.1)
     except KeyboardInterrupt:
         daemon.terminate()
@@ -236,15 +239,18 @@ def _run(given: argparse.Namespace) -> int:
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not command:
         raise StackError("run needs a command", "For example: python -m embedded run -- python manage.py shell")
-    record = running_record()
-    if record is None:
+    if given.planned:
+        env = plan(default_var()).env
+    elif record := running_record():
+        env = record.env
+    else:
         return 3
     from embedded.engines.postgres import package_folder
 
     psql = package_folder() / "pginstall18" / "bin"
     path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:{psql}"
     try:
-        os.execvpe(command[0], command, os.environ | record.env | {"PATH": path})
+        os.execvpe(command[0], command, os.environ | env | {"PATH": path})
     except OSError as error:
         raise StackError(f"cannot run {command[0]}: {error.strerror}") from None
 

@@ -69,6 +69,7 @@ class Outside(Service):
     """A part whose URL came from the environment."""
 
     outside = True
+    start_timeout = 15.0
 
     def __init__(self, name: str, title: str, address: str, healthy: Callable[[], bool]) -> None:
         self.name, self.title, self.address = name, title, address

@@ -66,7 +66,8 @@ class Supervisor:
             self.step()
             for unit in self.units.values():
                 if unit.state is State.FAILED:
-                    raise StackError(f"{unit.service.title} did not start: {unit.reason}", f"Its log: {unit.log_file}")
+                    where = "" if unit.service.outside else f"Its log: {unit.log_file}"
+                    raise StackError(f"{unit.service.title} did not start: {unit.reason}", where)
                 if unit.restarts >= RESTARTS_WHILE_STARTING:
                     said = f"{unit.service.title} died {unit.restarts} times while the rest was starting"
                     raise StackError(said, f"{unit.last_words()}\nIts log: {unit.log_file}")

@@ -168,6 +168,9 @@ class Unit:
         if self.process is not None:
             self.process.signal_all(9)
         limit = f"{self.service.start_timeout:.0f} s"
+        if self.service.outside:
+            self._fail(f"nothing of its kind answered within {limit} at {self.service.address} (from the environment)")
+            return
         if self._was_up:
             self.reason = f"did not answer within {limit}"
             self._after_death()
@@ -204,6 +207,8 @@ class Unit:
 
     def last_words(self) -> str:
         """The end of what its last process printed, or advice when that names a missing library."""
+        if self.process is None:
+            return ""
         try:
             with self.log_file.open("rb") as file:
                 file.seek(max(self._log_start, self.log_file.stat().st_size - 8000))

@@ -55,7 +55,7 @@ class StartView:
                 self._said[name] = now
                 line = self._line(part)
                 if line:
-                    self._console.print(line, highlight=False)
+                    self._console.print(line, highlight=False, soft_wrap=True)
         if self._status is not None:
             busy = [
                 part["title"]
