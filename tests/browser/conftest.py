@@ -20,7 +20,7 @@ from tests.world import World
 STEPS = (["migrate", "--noinput"], ["migrate_clickhouse"], ["migrate_topics"], ["setup_cdc"])
 PASSWORD = "correct horse battery staple"
 
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
