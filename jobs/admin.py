@@ -113,7 +113,7 @@ class JobStateAdmin(ReadOnly):
 
 @admin.register(JobRun)
 class JobRunAdmin(ReadOnly):
-    list_display = ("job", "started_at", "took", "outcome", "items", "summary", "scheduled", "by", "tries", "dry_run")
+    list_display = ("job", "started_at", "took", "outcome", "items", "summary", "scheduled", "by", "attempt", "dry_run")
     list_filter = ("job", "outcome", "scheduled", "started_at")
     list_per_page = 100
     show_full_result_count = False

@@ -44,14 +44,14 @@ class JobState(models.Model):
 
 
 class JobRun(models.Model):
-    """One run of a job. A retry, or a message that was delivered again, is the same run (`ticket`) tried once more."""
+    """One run of a job. A retry is the same run (`ticket`) tried once more; the times are those of its last try."""
 
     job = models.CharField(max_length=60)
     ticket = models.CharField(max_length=64, unique=True, help_text="The id of the Celery task, or one made by hand.")
     scheduled = models.BooleanField(help_text="Asked for by the schedule, not by a person.")
     by = models.CharField(max_length=150, blank=True, default="", help_text="Who asked for it.")
     dry_run = models.BooleanField(default=False)
-    tries = models.PositiveIntegerField(default=1)
+    attempt = models.PositiveIntegerField(default=0, help_text="The number of the last try that was begun, from 0 on.")
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RUNNING)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from jobs import lock, schedule
@@ -25,9 +25,11 @@ _OPEN = (Outcome.RUNNING, Outcome.RETRIED)
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a run is asked by. number: unique for a run, the same for each try; last_try: no more will follow."""
+    """What a run is asked by. number: unique for a run, the same for each try; attempt: of the try, from 0 on;
+    last_try: no more will follow."""
 
     number: str
+    attempt: int = 0
     scheduled: bool = False
     by: str = ""
     dry_run: bool = False
@@ -80,12 +82,13 @@ def _bury(job: Job, ticket: Ticket, now: datetime) -> None:
 def _begun(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -> JobRun:
     JobState.objects.filter(name=job.name).update(started_at=now, outcome=Outcome.RUNNING)
     if entry:
-        entry.tries, entry.outcome, entry.ended_at = entry.tries + 1, Outcome.RUNNING, None
-        entry.save(update_fields=["tries", "outcome", "ended_at"])
+        entry.attempt, entry.outcome, entry.started_at, entry.ended_at = ticket.attempt, Outcome.RUNNING, now, None
+        entry.save(update_fields=["attempt", "outcome", "started_at", "ended_at"])
         return entry
     return JobRun.objects.create(
         job=job.name,
         ticket=ticket.number,
+        attempt=ticket.attempt,
         scheduled=ticket.scheduled,
         by=ticket.by,
         dry_run=ticket.dry_run,
@@ -95,10 +98,11 @@ def _begun(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -> Job
 
 def _not_needed(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -> str:
     """Why this run is not needed any more; "" when it is."""
-    if entry and entry.outcome not in _OPEN:
-        return "this run has ended already: its message was delivered twice"
     real = JobRun.objects.filter(job=job.name, dry_run=False).exclude(ticket=ticket.number)
     if entry:
+        tried = entry.outcome == Outcome.RETRIED and ticket.attempt <= entry.attempt
+        if tried or entry.outcome not in _OPEN:
+            return "this try has ended already: its message was delivered twice"
         newer = real.filter(started_at__gt=entry.started_at, outcome=Outcome.DONE).exists()
         return "a newer run has done its work" if newer else ""
     if ticket.scheduled:
@@ -149,6 +153,8 @@ def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: 
     summary = f"{type(error).__name__}: {said}"[:2000]
     outcome = Outcome.RETRIED if will_retry else Outcome.FAILED
     count = "runs_retried" if will_retry else "runs_failed"
+    # It may be the connection that failed.
+    connection.close_if_unusable_or_obsolete()
     try:
         with transaction.atomic():
             JobRun.objects.filter(pk=entry.pk).update(outcome=outcome, ended_at=now, summary=summary)

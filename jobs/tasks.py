@@ -18,8 +18,8 @@ MOST_RETRIES = 5
 _SOFT_AFTER, _HARD_AFTER = 5, 10
 
 
-def register(job: Job) -> Task:
-    """Make the job's task known to Celery.
+def register(job: Job, **others: Any) -> Task:
+    """Make the job's task known to Celery. others: more options of the task, or others than usual.
 
     A transient error is tried again after 2, 4, 8 … seconds, at most `JOB_RETRY_SECONDS`, with full jitter. That must
     stay below the visibility timeout: a message that waits longer is handed out a second time. (Then the ticket,
@@ -30,6 +30,7 @@ def register(job: Job) -> Task:
         request = self.request
         ticket = Ticket(
             number=request.id,
+            attempt=request.retries,
             # Set by beat only.
             scheduled=bool(getattr(request, "periodic_task_name", None)),
             by=by,
@@ -53,6 +54,7 @@ def register(job: Job) -> Task:
         "time_limit": job.bound + _HARD_AFTER,
         # What staff read is in `JobRun`.
         "ignore_result": True,
+        **others,
     }
     return app.task(**options)(task)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from time import monotonic
 from uuid import UUID
 
 from jobs import retention, sweep, watch
@@ -30,7 +31,7 @@ def suggested_users(run: Run) -> Done:
     report = suggestions.refresh(
         clock.now(),
         # Time to write the last batch.
-        seconds=run.left() - suggestions.WRITE_SECONDS,
+        left=lambda: run.deadline - monotonic() - suggestions.WRITE_SECONDS,
         after=UUID(after) if after else None,
         dry_run=run.dry_run,
         progress=run.progress,

@@ -35,7 +35,9 @@ TRENDING_WINDOW = "7d"
 TRENDING_LENGTH = 300
 # Steps viewer → friend → candidate in one batch: 8 bytes each, in several copies while they are sorted and cut.
 _STEPS = 10_000_000
-_MOST_VIEWERS = 20_000
+_LEAST_VIEWERS, _MOST_VIEWERS = 100, 20_000
+# A batch that was begun is ended, in this many seconds.
+_BATCH_SECONDS = 60
 _LOWEST, _HIGHEST = UUID(int=0), UUID(int=(1 << 128) - 1)
 # Writing a batch to Redis takes no longer.
 WRITE_SECONDS = 10
@@ -63,30 +65,29 @@ def key(viewer: UUID | str) -> str:
 def refresh(
     now: datetime,
     *,
-    seconds: float,
+    left: Callable[[], float],
     after: UUID | None = None,
     dry_run: bool = False,
     progress: Callable[[int, int | None], None] = lambda done, of: None,
 ) -> Report:
-    """Work out and keep everybody's suggestions, as far as `seconds` reach, beginning after the viewer `after`.
+    """Work out and keep everybody's suggestions, beginning after the viewer `after`, until no seconds are `left`.
 
     Raises a `nova.errors` class, or `RedisError`.
     """
     begun = monotonic()
-    end = begun + seconds
     store = None if dry_run else cache.redis(WRITE_SECONDS)
     _keep_trending(store, now)
     with clickhouse.session() as session, ThreadPoolExecutor(1, thread_name_prefix="suggest") as writer:
-        total, size = _prepare(session, now, end)
+        total, size = _prepare(session, now, left)
         prepared = monotonic()
-        ranges = _ranges(session, size, after, end)
+        ranges = _ranges(session, size, after)
         done = viewers = data = 0
         pending: Future[int] | None = None
         reached: UUID | None = None
         for lo, hi in ranges:
-            if monotonic() >= end:
+            if left() <= 0:
                 break
-            rows = _suggest(session, lo, hi, now, end)
+            rows = _suggest(session, lo, hi, now)
             data += pending.result() if pending else 0
             pending = writer.submit(_write, store, rows, now)
             done, viewers, reached = done + 1, viewers + len(rows), hi
@@ -115,7 +116,7 @@ def _keep_trending(store: Redis | None, now: datetime) -> None:
         store.set(TRENDING, orjson.dumps({"generated_at": rfc3339(now), "users": found}), ex=10 * TTL)
 
 
-def _prepare(session: Session, now: datetime, end: float) -> tuple[int, int]:
+def _prepare(session: Session, now: datetime, left: Callable[[], float]) -> tuple[int, int]:
     """Lay out the members in temporary tables; how many there are, and how many viewers a batch should have."""
     session.run("CREATE TEMPORARY TABLE numbered (user UUID, n UInt32) ENGINE = Join(ANY, LEFT, user)", timeout=10)
     session.run(
@@ -123,7 +124,7 @@ def _prepare(session: Session, now: datetime, end: float) -> tuple[int, int]:
         " ENGINE = Join(ANY, LEFT, n)",
         timeout=10,
     )
-    session.run(queries.sql("suggest_numbers"), timeout=end - monotonic())
+    session.run(queries.sql("suggest_numbers"), timeout=left())
     session.run(
         queries.sql("suggest_members"),
         {
@@ -131,32 +132,34 @@ def _prepare(session: Session, now: datetime, end: float) -> tuple[int, int]:
             "interests": settings.SUGGESTION_INTERESTS,
             "since": _affinity_since(now),
         },
-        timeout=end - monotonic(),
+        timeout=left(),
         server_settings={"optimize_aggregation_in_order": 1, **_threads()},
     )
     ((total, reach),) = session.run(
         "SELECT count(), avg(least(length(follows), {friends:UInt32})) * avg(length(follows)) FROM members",
         {"friends": settings.SUGGESTION_FRIENDS},
-        timeout=end - monotonic(),
+        timeout=left(),
     )
-    return total, max(100, min(_MOST_VIEWERS, int(_STEPS / max(1.0, reach or 0.0))))
+    return total, max(_LEAST_VIEWERS, min(_MOST_VIEWERS, int(_STEPS / max(1.0, reach or 0.0))))
 
 
-def _ranges(session: Session, size: int, after: UUID | None, end: float) -> list[tuple[UUID, UUID]]:
+def _ranges(session: Session, size: int, after: UUID | None) -> list[tuple[UUID, UUID]]:
     """Batches of `size` viewers as (lo, hi], in ClickHouse's order of UUIDs, the one that follows `after` first."""
     rows = session.run(
-        "SELECT user FROM members WHERE n % {size:UInt32} = 0 ORDER BY n", {"size": size}, timeout=end - monotonic()
+        "SELECT user FROM members WHERE n % {size:UInt32} = 0 ORDER BY n", {"size": size}, timeout=_BATCH_SECONDS
     )
     bounds = [_LOWEST, *(row[0] for row in rows), _HIGHEST]
     ranges = list(pairwise(bounds))
     if after is None:
         return ranges
-    ((number,),) = session.run("SELECT joinGet('numbered', 'n', {after:UUID})", {"after": after}, timeout=10)
+    ((number,),) = session.run(
+        "SELECT joinGet('numbered', 'n', {after:UUID})", {"after": after}, timeout=_BATCH_SECONDS
+    )
     first = number // size
     return ranges[first:] + ranges[:first]
 
 
-def _suggest(session: Session, lo: UUID, hi: UUID, now: datetime, end: float) -> list[tuple[UUID, str]]:
+def _suggest(session: Session, lo: UUID, hi: UUID, now: datetime) -> list[tuple[UUID, str]]:
     parameters = {
         "lo": lo,
         "hi": hi,
@@ -164,10 +167,7 @@ def _suggest(session: Session, lo: UUID, hi: UUID, now: datetime, end: float) ->
         "friends": settings.SUGGESTION_FRIENDS,
         "keep": settings.SUGGESTIONS,
     }
-    # A batch that was begun is ended: its bound is the run's and a little more.
-    return session.run(
-        queries.sql("suggest_batch"), parameters, timeout=max(30.0, end - monotonic()), server_settings=_threads()
-    )
+    return session.run(queries.sql("suggest_batch"), parameters, timeout=_BATCH_SECONDS, server_settings=_threads())
 
 
 def _write(store: Redis | None, rows: Sequence[tuple[UUID, str]], now: datetime) -> int:

@@ -1,0 +1,308 @@
+"""Each job as `manage.py run_job` runs it, on the real engines."""
+
+import os
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import psycopg
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import NewTopic
+from django.core.management import CommandError, call_command
+from django_celery_results.models import TaskResult
+from prometheus_client import generate_latest
+
+from ingestion.models import DeadLetter, Offset, Replay
+from jobs import lock, sweep
+from jobs.models import JobRun, JobState, Outcome
+from jobs.registry import BY_NAME, JOBS
+from nova import clock, kafka, metrics, redis
+from ranking import breaker, pipeline, trending, warming
+from ranking.breaker import State
+from tests.feeds import Feeds, invalidate, member
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_warmed(feeds: Feeds) -> None:
+    redis.cache().delete(warming.MADE)
+
+
+def run_job(name: str, *options: str) -> str:
+    said = StringIO()
+    call_command("run_job", name, *options, stdout=said)
+    return said.getvalue()
+
+
+def state(name: str) -> JobState:
+    return JobState.objects.get(name=name)
+
+
+# All of them ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_an_empty_community_is_no_error(feeds: Feeds, name: str) -> None:
+    said = run_job(name)
+    assert said.startswith(f"{name}: ")
+    assert state(name).outcome == Outcome.DONE
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_dry_run_says_so_and_counts_as_no_run(feeds: Feeds, name: str) -> None:
+    assert "dry run" in run_job(name, "--dry-run")
+    assert state(name).runs_done == 0
+
+
+def test_the_list_names_every_job_and_its_schedule(feeds: Feeds) -> None:
+    run_job("watch")
+    said = StringIO()
+    call_command("run_job", "--list", stdout=said)
+    for job in JOBS:
+        assert job.name in said.getvalue()
+    assert "every" in said.getvalue()
+
+
+def test_a_job_that_goes_on_is_refused_with_exit_code_3(feeds: Feeds) -> None:
+    with lock.held("watch") as ours:
+        assert ours
+        with pytest.raises(CommandError, match="going on") as refused:
+            run_job("watch")
+    assert refused.value.returncode == 3
+
+
+def test_what_the_jobs_did_is_in_metrics(feeds: Feeds) -> None:
+    feeds.make_trend(feeds.post(member()))
+    run_job("trending_24h")
+    said = generate_latest(metrics.REGISTRY).decode()
+    assert 'nova_job_runs_total{job="trending_24h",outcome="done"} 1.0' in said
+    assert 'nova_job_last_items{job="trending_24h"} 1.0' in said
+    assert 'nova_job_last_done_timestamp_seconds{job="trending_24h"}' in said
+
+
+# Trending ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", ["1h", "24h", "7d"])
+def test_trending_is_kept_as_json(feeds: Feeds, window: str) -> None:
+    post = feeds.post(member())
+    feeds.make_trend(post, people=4)
+    run_job(f"trending_{window}")
+    kept = orjson.loads(redis.cache().get(f"hot:posts:{window}"))
+    ((found, score, people),) = kept["posts"]
+    assert (found, people) == (str(post), 4)
+    assert score > 0
+
+
+def test_one_fan_makes_no_trend_and_no_trend_is_an_empty_list(feeds: Feeds) -> None:
+    post, fan = feeds.post(member()), member()
+    feeds.act(fan, post, "share", times=100)
+    run_job("trending_1h")
+    assert orjson.loads(redis.cache().get("hot:posts:1h"))["posts"] == []
+
+
+def test_the_api_serves_what_the_job_kept(feeds: Feeds) -> None:
+    first, second = feeds.posts(member(), hours_ago=[1, 2])
+    feeds.make_trend(first)
+    run_job("trending_24h")
+    feeds.make_trend(second)
+    assert [post["id"] for post in pipeline.trending(member(), "24h", 10, feeds.now).posts] == [str(first)]
+    run_job("trending_24h")
+    assert len(pipeline.trending(member(), "24h", 10, feeds.now).posts) == 2
+
+
+# The warmer ----------------------------------------------------------------------------------------------------------
+
+
+def come(feeds: Feeds, *viewers: UUID, times: int = 1) -> None:
+    """Each of them looks at a post, so that they are active."""
+    post = feeds.post(member())
+    for viewer in viewers:
+        feeds.act(viewer, post, "view", times=times)
+
+
+def page(feeds: Feeds, viewer: UUID) -> Any:
+    return pipeline.page(viewer, limit=10)
+
+
+def test_the_warmer_makes_what_is_cold_and_leaves_what_is_ready(feeds: Feeds) -> None:
+    warm, cold = member(), member()
+    come(feeds, warm, cold)
+    made = page(feeds, warm).snapshot
+    run_job("warmer")
+    assert state("warmer").items == 1
+    assert page(feeds, warm).snapshot == made
+    assert page(feeds, cold).cache_hit
+    run_job("warmer")
+    assert state("warmer").items == 0
+
+
+def test_the_warmer_makes_what_was_invalidated_or_is_about_to_expire(feeds: Feeds) -> None:
+    changed, old = member(), member()
+    come(feeds, changed, old)
+    for viewer in (changed, old):
+        page(feeds, viewer)
+    invalidate(changed)
+    redis.cache().expire(f"feed:v1:{old}", 50)
+    run_job("warmer")
+    assert state("warmer").items == 2
+
+
+def test_only_the_most_active_are_warmed(feeds: Feeds, settings) -> None:
+    settings.WARM_MEMBERS = 1
+    often, seldom = member(), member()
+    come(feeds, often, times=5)
+    come(feeds, seldom)
+    run_job("warmer")
+    assert page(feeds, often).cache_hit
+    assert not page(feeds, seldom).cache_hit
+
+
+def test_the_warmer_leaves_clickhouse_alone_while_the_breaker_is_open(feeds: Feeds) -> None:
+    come(feeds, member())
+    breaker.clickhouse.force(State.OPEN, by="test", reason="a test")
+    said = run_job("warmer")
+    assert "breaker is open" in said
+    assert state("warmer").items == 0
+
+
+def test_the_warmer_tells_the_hits_it_buys(feeds: Feeds) -> None:
+    bought, unlucky = member(), member()
+    come(feeds, bought)
+    run_job("warmer")
+    now = feeds.now
+    feeds.now = clock.now() + timedelta(seconds=1)
+    come(feeds, bought, unlucky)
+    report = warming.warm(feeds.now + timedelta(seconds=1), seconds=1, since=now, dry_run=True)
+    assert (report.bought, report.hits, report.misses) == (1, 0, 1)
+    assert report.ready_share == 0.5
+
+
+# Dead letters --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def topic(feeds: Feeds) -> str:
+    """A topic of its own to replay to."""
+    name = f"test-{uuid4().hex[:8]}"
+    kafka.admin().create_topics([NewTopic(name, 1, 1)])[name].result(30)
+    return name
+
+
+def letter(
+    topic: str, *, reason: str = "in_future", minutes_ago: float = 5, before: DeadLetter | None = None
+) -> DeadLetter:
+    made = DeadLetter.objects.create(
+        consumer="events",
+        topic=topic,
+        topic_id=uuid4().hex[:36],
+        partition=0,
+        offset=0,
+        raw=b'{"a": 1}',
+        headers=[["nova.replay-of", str(before.pk)]] if before else [],
+        reason=reason,
+    )
+    DeadLetter.objects.filter(pk=made.pk).update(created_at=clock.now() - timedelta(minutes=minutes_ago))
+    return made
+
+
+def read_all(topic: str) -> list[Any]:
+    consumer = kafka.consumer(f"test-{uuid4().hex}")
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        return [message for message in consumer.consume(100, timeout=5) if message.error() is None]
+    finally:
+        consumer.close()
+
+
+def test_the_sweep_replays_what_is_due_and_passes(topic: str) -> None:
+    due = letter(topic)
+    young = letter(topic, minutes_ago=0.5)
+    hopeless = letter(topic, reason="not_json")
+    said = run_job("dead_letters")
+    assert "1 replayed, 1 not due yet, 0 left" in said
+    (message,) = read_all(topic)
+    assert (message.value(), dict(message.headers())) == (b'{"a": 1}', {"nova.replay-of": str(due.pk).encode()})
+    states = dict(DeadLetter.objects.values_list("pk", "state"))
+    assert states == {due.pk: "replayed", young.pk: "waiting", hopeless.pk: "waiting"}
+    assert "0 replayed" in run_job("dead_letters")
+
+
+def test_a_message_that_failed_again_waits_twice_as_long(topic: str) -> None:
+    first = letter(topic, minutes_ago=60)
+    DeadLetter.objects.filter(pk=first.pk).update(state="replayed")
+    second = letter(topic, minutes_ago=1.5, before=first)
+    assert "0 replayed, 1 not due yet" in run_job("dead_letters")
+    DeadLetter.objects.filter(pk=second.pk).update(created_at=clock.now() - timedelta(minutes=2.1))
+    assert "1 replayed" in run_job("dead_letters")
+
+
+def test_after_eight_tries_a_message_is_left_to_staff(topic: str) -> None:
+    last = letter(topic, minutes_ago=6000)
+    for _ in range(sweep.MOST_TRIES):
+        DeadLetter.objects.filter(pk=last.pk).update(state="replayed")
+        last = letter(topic, minutes_ago=6000, before=last)
+    assert "0 replayed, 0 not due yet, 1 left" in run_job("dead_letters")
+
+
+def test_a_try_that_kafka_did_not_take_counts(topic: str) -> None:
+    one = letter(topic, minutes_ago=60)
+    failed = Replay.objects.create(letter=one, outcome=Replay.Outcome.FAILED, detail="no broker")
+    Replay.objects.filter(pk=failed.pk).update(at=clock.now() - timedelta(minutes=1.5))
+    assert "0 replayed, 1 not due yet" in run_job("dead_letters")
+
+
+# Watch and retention -------------------------------------------------------------------------------------------------
+
+
+def test_the_watch_misses_the_slot(feeds: Feeds, settings) -> None:
+    settings.CDC_SLOT = "nova_no_such_slot"
+    assert "setup_cdc" in run_job("watch")
+    assert 'nova_cdc_slot_lost{slot="nova_no_such_slot"} 1.0' in generate_latest(metrics.REGISTRY).decode()
+
+
+def test_the_watch_reads_a_slot_and_the_lag(feeds: Feeds, settings) -> None:
+    settings.CDC_SLOT = f"test_{uuid4().hex[:8]}"
+    settings.WATCH_LAG = 1000
+    Offset.objects.create(
+        consumer="test", topic=f"gone-{uuid4().hex}", topic_id="x", partition=0, next_offset=10, high_watermark=5000
+    )
+    # A slot cannot be made in a transaction that has written, as a test's has.
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as own:
+        own.execute("SELECT pg_create_physical_replication_slot(%s, true)", [settings.CDC_SLOT])
+        try:
+            said = run_job("watch")
+        finally:
+            own.execute("SELECT pg_drop_replication_slot(%s)", [settings.CDC_SLOT])
+    assert "nothing reads the replication slot" in said
+    assert "test is 4,990 messages behind" in said
+    metrics_said = generate_latest(metrics.REGISTRY).decode()
+    assert f'nova_cdc_slot_active{{slot="{settings.CDC_SLOT}"}} 0.0' in metrics_said
+    assert 'nova_ledger_lag{consumer="test"} 4990.0' in metrics_said
+
+
+def test_retention_deletes_what_is_old(feeds: Feeds) -> None:
+    now = clock.now()
+    for days in (1, 20):
+        JobRun.objects.create(
+            job="x", ticket=str(uuid4()), scheduled=True, started_at=now - timedelta(days=days), outcome=Outcome.DONE
+        )
+        result = TaskResult.objects.create(task_id=str(uuid4()))
+        TaskResult.objects.filter(pk=result.pk).update(date_done=now - timedelta(days=days))
+    for days in (80, 100):
+        entry = Replay.objects.create(letter=letter("none", reason="schema"), outcome=Replay.Outcome.SENT)
+        Replay.objects.filter(pk=entry.pk).update(at=now - timedelta(days=days))
+    assert "to delete: 1 runs of jobs, 1 task results, 1 replays" in run_job("retention", "--dry-run")
+    assert "deleted: 1 runs of jobs, 1 task results, 1 replays" in run_job("retention")
+    assert Replay.objects.count() == TaskResult.objects.count() == 1
+    assert DeadLetter.objects.count() == 2
+
+
+def test_the_trending_windows_are_those_of_ranking() -> None:
+    assert {f"trending_{window}": seconds for window, seconds in trending.PERIODS.items()} == {
+        job.name: job.period for job in JOBS if job.name.startswith("trending_")
+    }
