@@ -115,13 +115,23 @@ def newer(viewer_id: UUID, since: str, now: datetime | None = None) -> int:
     made = snapshot.made_at(since)
     if made is None:
         raise ValueError("This is no snapshot's id.")
-    found = _first(viewer, CH, _ALL, False, now or clock.now())
-    if found.part.about.snapshot == since:
+    at = now or clock.now()
+    about = _first(viewer, CH, 0, False, at).part.about
+    if about.snapshot == since:
         return 0
+    present = snapshot.ids(viewer, about.snapshot)
+    if present is None:
+        present = [entry.id for entry in _first(viewer, CH, _ALL, False, at).part.entries]
     known = snapshot.ids(viewer, since)
     if known is not None:
-        return len({entry.id for entry in found.part.entries}.difference(known))
-    return sum(UUID(entry.id).version == 7 and (UUID(entry.id).int >> 80) / 1000 > made for entry in found.part.entries)
+        return len(set(present).difference(known))
+    return sum(_made_after(post, made) for post in present)
+
+
+def _made_after(post: str, moment: float) -> bool:
+    """Whether a post is younger than a moment (Unix seconds), by the time inside its UUIDv7."""
+    identifier = UUID(post)
+    return identifier.version == 7 and (identifier.int >> 80) / 1000 > moment
 
 
 def rank(viewer_id: UUID, now: datetime | None = None) -> str:

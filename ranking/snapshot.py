@@ -203,7 +203,7 @@ def _keep(redis: Any, viewer: str, made: Snapshot, shown: Sequence[str], pointed
     name = key(viewer, made.about.snapshot)
     hard = settings.SNAPSHOT_HARD_SECONDS
     about = orjson.dumps(asdict(made.about))
-    pipeline = redis.pipeline(transaction=False)
+    pipeline = redis.pipeline()
     pipeline.rpush(name, about, *(entry.packed for entry in made.entries))
     pipeline.expire(name, hard)
     if made.entries:

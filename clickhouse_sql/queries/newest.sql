@@ -1,6 +1,11 @@
--- The newest posts of all: for a viewer to whom no source proposes anything.
+-- The newest posts of all: for a viewer to whom no source proposes anything. Found by narrow columns, then read whole.
 SELECT id, author_id, created_at, text, media, content_key, id IN /*seen*/ AS seen
 FROM posts_cdc FINAL
-WHERE author_id != {viewer:UUID} AND author_id NOT IN /*hidden*/
+PREWHERE id IN (
+        SELECT id
+        FROM posts_cdc FINAL
+        WHERE author_id != {viewer:UUID} AND author_id NOT IN /*hidden*/
+        ORDER BY id IN /*seen*/, created_at DESC, id DESC
+        LIMIT {cap:UInt32}
+    )
 ORDER BY seen, created_at DESC, id DESC
-LIMIT {cap:UInt32}

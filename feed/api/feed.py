@@ -1,60 +1,80 @@
 """GET /api/feed."""
 
+from functools import lru_cache
 from time import perf_counter
+from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from feed.api.serializers import FeedParameters, FeedSerializer
-from nova.identity import viewer_id
-from nova.limits import ViewerThrottle
-from nova.rest import JSON, to_json
+from nova.identity import viewer_id, viewer_of
+from nova.limits import ViewerThrottle, enforce
+from nova.rest import JSON, plain_api, to_json
 from ranking import pipeline
+
+_SCOPE = "feed"
 
 
 class FeedView(APIView):
     """The viewer's feed, page by page."""
 
     throttle_classes = [ViewerThrottle]
-    throttle_scope = "feed"
+    throttle_scope = _SCOPE
 
-    @extend_schema(
-        operation_id="feed",
-        tags=["feed"],
-        parameters=[FeedParameters, OpenApiParameter("since", str, description=FeedParameters.SINCE)],
-        responses=FeedSerializer,
-    )
+    @extend_schema(operation_id="feed", tags=["feed"], parameters=[FeedParameters], responses=FeedSerializer)
     def get(self, request: Request) -> HttpResponse:
-        start = perf_counter()
-        viewer = viewer_id(request)
-        given = FeedParameters(data=request.query_params)
-        given.is_valid(raise_exception=True)
-        asked = given.validated_data
-        if "since" in asked:
-            return _newer(viewer, asked["since"])
-        try:
-            page = pipeline.page(
-                viewer,
-                limit=asked["limit"],
-                cursor=asked.get("cursor"),
-                algo=asked["algo"],
-                explain=asked["explain"] == "1",
-            )
-        except pipeline.InvalidCursor as error:
-            raise ValidationError({"cursor": [str(error)]}) from None
-        return HttpResponse(_body(page, perf_counter() - start), content_type=JSON)
+        return _answer(viewer_id(request), request.META.get("QUERY_STRING", ""))
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """A GET with a bearer token takes a shorter way to the same answer: DRF's costs as much as a cached feed."""
+        bearer = request.META.get("HTTP_AUTHORIZATION", "")[:7].lower() == "bearer "
+        return _lean(request) if bearer and request.method == "GET" else super().dispatch(request, *args, **kwargs)
 
 
-def _newer(viewer: UUID, since: str) -> HttpResponse:
+@plain_api
+def _lean(request: HttpRequest) -> HttpResponse:
+    viewer = viewer_of(request)
+    enforce(request, viewer, _SCOPE)
+    return _answer(viewer.id, request.META.get("QUERY_STRING", ""))
+
+
+@lru_cache(1024)
+def _asked(query: str) -> dict[str, Any]:
+    """The checked parameters of a query string; the same few come all day. Raises `ValidationError`."""
+    given = FeedParameters(data=QueryDict(query))
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def _answer(viewer: UUID, query: str) -> HttpResponse:
+    start = perf_counter()
+    asked = _asked(query)
+    if "since" in asked:
+        return HttpResponse(to_json({"newer": _newer(viewer, asked["since"])}), content_type=JSON)
     try:
-        count = pipeline.newer(viewer, since)
+        page = pipeline.page(
+            viewer,
+            limit=asked["limit"],
+            cursor=asked.get("cursor"),
+            algo=asked["algo"],
+            explain=asked["explain"] == "1",
+        )
+    except pipeline.InvalidCursor as error:
+        raise ValidationError({"cursor": [str(error)]}) from None
+    return HttpResponse(_body(page, perf_counter() - start), content_type=JSON)
+
+
+def _newer(viewer: UUID, since: str) -> int:
+    try:
+        return pipeline.newer(viewer, since)
     except ValueError as error:
         raise ValidationError({"since": [str(error)]}) from None
-    return HttpResponse(to_json({"newer": count}), content_type=JSON)
 
 
 def _body(page: pipeline.Page, seconds: float) -> bytes:
