@@ -143,7 +143,7 @@ def test_redis_emptied_in_mid_run(crowd: Crowd, tail: Tail) -> None:
     events = crowd.events(2000)
     crowd.send(events[:1500])
     tail.wait()
-    redis.durable().flushall()
+    redis.durable(10.0).flushall()
     crowd.send(events)
     tail.wait()
     crowd.assert_exact()
