@@ -42,7 +42,8 @@ def migrate(report: Callable[[str], None] = lambda line: None) -> int:
     database = settings.CLICKHOUSE["database"]
     with _alone():
         clickhouse.command(f"CREATE DATABASE IF NOT EXISTS `{database}`", database="default")
-        present = {name for (name,) in clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase()")}
+        tables = clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
+        present = {name for (name,) in tables}
         fresh = not present
         clickhouse.command(_CHANGES_TABLE)
         applied = {name for (name,) in clickhouse.query("SELECT name FROM schema_changes")}

@@ -19,9 +19,8 @@ class Script:
 
 
 def _read(folder: str) -> list[Script]:
-    return [
-        Script(f"{folder}/{path.name}", _statements(path.read_text())) for path in sorted((_HERE / folder).glob("*.sql"))
-    ]
+    paths = sorted((_HERE / folder).glob("*.sql"))
+    return [Script(f"{folder}/{path.name}", _statements(path.read_text())) for path in paths]
 
 
 def _statements(text: str) -> tuple[str, ...]:

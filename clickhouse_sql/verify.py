@@ -72,7 +72,9 @@ def _facts(database: str) -> dict[tuple[str, str], str]:
             continue
         before, _, table_settings = full.partition(" SETTINGS ")
         _, _, ttl = before.partition(" TTL ")
-        facts[name, "engine arguments"] = before.split(" PARTITION BY ")[0].split(" PRIMARY KEY ")[0].split(" ORDER BY ")[0]
+        for clause in (" PARTITION BY ", " PRIMARY KEY ", " ORDER BY "):
+            before = before.split(clause)[0]
+        facts[name, "engine arguments"] = before
         facts[name, "partition key"] = partition
         facts[name, "sorting key"] = sorting
         facts[name, "primary key"] = primary

@@ -159,16 +159,17 @@ def query(
     """
     limits = {"max_execution_time": max(1, round(timeout)), "timeout_overflow_mode": "throw", **(server_settings or {})}
     with _pool().client(timeout) as client:
-        return client.execute(
+        rows: list[Any] = client.execute(
             sql,
             dict(params or {}),
             columnar=columnar,
             settings=limits,
             external_tables=[
-                {"name": name, "structure": list(structure), "data": list(rows)}
-                for name, (structure, rows) in (tables or {}).items()
+                {"name": name, "structure": list(structure), "data": list(data)}
+                for name, (structure, data) in (tables or {}).items()
             ],
         )
+        return rows
 
 
 def command(

@@ -1,5 +1,6 @@
 """ClickHouse: events, the copies of the source tables, and the aggregates that ranking reads."""
 
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from nova.settings import env
@@ -9,7 +10,7 @@ _url = env.url("CLICKHOUSE_URL", schemes=("clickhouse", "clickhouses"), hint=_HI
 _query = parse_qs(_url.query)
 _secure = _url.scheme == "clickhouses"
 
-CLICKHOUSE = {
+CLICKHOUSE: dict[str, Any] = {
     "host": _url.hostname or "",
     "port": _url.port or (9440 if _secure else 9000),
     "http_port": int(_query.get("http_port", ["8443" if _secure else "8123"])[0]),

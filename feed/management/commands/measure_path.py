@@ -1,7 +1,7 @@
 """How long the whole path takes, measured from outside as its users see it.
 
-Three figures: a row committed in PostgreSQL → the post in a follower's `/api/feed`; a follow committed → the changed feed;
-an event accepted by `POST /api/events` → its count in ClickHouse. Members made for it are deleted afterwards.
+Three figures: a row committed in PostgreSQL → the post in a follower's `/api/feed`; a follow committed → the changed
+feed; an event accepted by `POST /api/events` → its count in ClickHouse. Members made for it are deleted afterwards.
 """
 
 import json
@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 from uuid import UUID
 
 import urllib3
@@ -37,7 +38,7 @@ class _Api:
         self._http = urllib3.PoolManager(retries=False, timeout=10)
         self._token = issue(UUID(int=0), hours=1, service=True)
 
-    def call(self, method: str, path: str, member: UUID, body: object = None) -> dict:
+    def call(self, method: str, path: str, member: UUID, body: object = None) -> Any:
         answer = self._http.request(
             method,
             f"{self._url}{path}",
@@ -78,8 +79,9 @@ def _seconds_until(holds: Callable[[], bool], what: str) -> float:
 
 class Command(BaseCommand):
     help = (
-        "Measure, over a number of tries, p50 and p95 of the three paths: a post committed in PostgreSQL to a follower's "
-        "feed, a follow to the changed feed, an accepted event to its count in ClickHouse. Needs the whole stack running."
+        "Measure, over a number of tries, p50 and p95 of the three paths: a post committed in PostgreSQL to a "
+        "follower's feed, a follow to the changed feed, an accepted event to its count in ClickHouse. Needs the whole "
+        "stack running."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -149,7 +151,9 @@ class Command(BaseCommand):
 def _insert_post(author: User, text: str) -> UUID:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("INSERT INTO posts (author_id, text) VALUES (%s, %s) RETURNING id", [author.id, text])
-        return cursor.fetchone()[0]
+        row = cursor.fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
 
 
 def _stored_posts(posts: list[UUID]) -> int:
