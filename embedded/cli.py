@@ -20,6 +20,7 @@ from embedded.runner import Runner, lock, log_to_file
 from embedded.service import http_ok
 from embedded.stack import ENGINES, plan
 from embedded.start import checked_plan, prepare, say_tidy, where
+from embedded.unprivileged import STAGING
 from embedded.view import StartView, table
 
 EXIT_CODES = """exit codes:
@@ -177,9 +178,9 @@ def _down(given: argparse.Namespace) -> int:
 def _wipe(var: Path) -> None:
     if not (var / "secrets.json").exists():
         raise StackError(f"{var} is not the data folder of a stack; nothing was deleted")
-    data = var / "postgres"
-    if data.is_symlink():  # it had to lie outside, see unprivileged.py
-        shutil.rmtree(data.resolve().parent, ignore_errors=True)
+    staging = var / STAGING
+    if staging.is_symlink():
+        shutil.rmtree(staging.resolve(), ignore_errors=True)
     for entry in var.iterdir():
         if entry.name == "packages":
             continue  # downloads, which every stack of this clone uses

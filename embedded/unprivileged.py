@@ -3,17 +3,18 @@
 Nothing here matters unless we are root.
 """
 
-import hashlib
 import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from embedded.errors import StackError
 from embedded.process import Account
 
 CANDIDATES = ("postgres", "nobody", "daemon")
+STAGING = "staging"
 PLACES = (Path("/var/lib"), Path("/opt"), Path("/srv"), Path("/tmp"))
 
 
@@ -58,22 +59,25 @@ def can(account: Account, test: str, path: Path) -> bool:
 
 
 def staging_folder(var: Path, account: Account) -> Path:
-    """A folder outside the clone that the user can enter; the same one for the same data folder, made when missing.
+    """A folder outside the clone that the user can enter; made once, then found through the symlink `var/staging`.
 
     Raises StackError when there is no place for one.
     """
-    name = f"nova-embedded-{hashlib.sha256(str(var).encode()).hexdigest()[:12]}"
+    link = var / STAGING
+    if link.is_dir() and link.resolve().stat().st_uid == 0 and can(account, "-x", link.resolve()):
+        return link.resolve()
     for place in PLACES:
-        folder = place / name
-        if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != 0):
-            continue  # /tmp is everybody's: do not walk into what another user laid there
         try:
-            folder.mkdir(mode=0o711, exist_ok=True)
-            folder.chmod(0o711)
+            # A new name: what lies there from a clone that was deleted belongs to other data.
+            folder = Path(tempfile.mkdtemp(prefix="nova-embedded-", dir=place))
         except OSError:
             continue
+        folder.chmod(0o711)
         if can(account, "-x", folder):
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder)
             return folder
+        folder.rmdir()
     raise StackError(
         f"no folder that the user {account.name} can enter, out of {', '.join(map(str, PLACES))}",
         "Run as another user than root, or clone into a folder that everyone may enter.",

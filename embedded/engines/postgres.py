@@ -158,7 +158,7 @@ class Postgres(Service):
     def _single(self, statements: str) -> None:
         """One statement a line; one that fails (it exists already) does not keep the next from running."""
         run_tool(
-            [str(self._binaries / "postgres"), "--single", "-D", str(self._data), "postgres"],
+            [str(self._binaries / "postgres"), "--single", "-D", str(self._data), *self._options(), "postgres"],
             purpose="make the database nova",
             account=self.account,
             stdin=statements,
@@ -166,9 +166,11 @@ class Postgres(Service):
 
     def command(self) -> list[str]:
         """The server itself, not pg_ctl: the supervisor must be its parent."""
+        return [str(self._binaries / "postgres"), "-D", str(self._data), *self._options()]
+
+    def _options(self) -> list[str]:
         settings = SETTINGS | {"port": str(self._port)}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [str(self._binaries / "postgres"), "-D", str(self._data), *options]
+        return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
     def environment(self) -> dict[str, str]:
         """Nothing special."""
