@@ -1,5 +1,6 @@
 """The door to Kafka: producers, consumers and the admin client with the settings that must hold everywhere."""
 
+import logging
 import os
 import threading
 import time
@@ -12,6 +13,9 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
 from nova.errors import Ambiguous, Transient
+
+# What the client library says goes through our logging and not to the terminal.
+_log = logging.getLogger("kafka")
 
 
 def producer(**overrides: Any) -> Producer:
@@ -26,7 +30,8 @@ def producer(**overrides: Any) -> Producer:
             "delivery.timeout.ms": 10_000,
             "queue.buffering.max.messages": settings.INTAKE_QUEUE_MESSAGES,
             **overrides,
-        }
+        },
+        logger=_log,
     )
 
 
@@ -45,7 +50,8 @@ def consumer(group: str, **overrides: Any) -> Consumer:
             "session.timeout.ms": 10_000,
             "fetch.wait.max.ms": 50,
             **overrides,
-        }
+        },
+        logger=_log,
     )
 
 
