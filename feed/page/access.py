@@ -54,7 +54,7 @@ def looking(view: View) -> View:
             return redirect_to_login(request.get_full_path(), reverse(settings.LOGIN_URL))
         response = view(request, *args, **kwargs)
         response.headers.setdefault("Content-Security-Policy", POLICY)
-        add_never_cache_headers(response)  # type: ignore[arg-type]
+        add_never_cache_headers(response)
         return response
 
     return guarded
@@ -88,5 +88,6 @@ def refused(request: HttpRequest, problem: Problem) -> HttpResponse:
     """What went wrong, for the notice line, wherever the answer was meant to go."""
     context = {"notice": Notice(problem.message, "bad")}
     response = render(request, "feed/_notice.html", context, status=problem.status)
-    response.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", **problem.headers})
+    for name, value in {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", **problem.headers}.items():
+        response[name] = value
     return response

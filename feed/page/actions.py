@@ -1,6 +1,7 @@
 """What one can do on the page as the chosen member. Every write goes through the community's services, as REST does."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -57,9 +58,9 @@ def _tell_view(member: UUID, post: UUID) -> None:
         log.warning("view_not_told", error=str(error))
 
 
-def _checked(form: forms.Form) -> dict:
+def _checked(form: forms.Form) -> dict[str, Any]:
     if not form.is_valid():
-        raise ValidationError({name: list(errors) for name, errors in form.errors.items()})
+        raise ValidationError({name: [str(error) for error in errors] for name, errors in form.errors.items()})
     return form.cleaned_data
 
 

@@ -33,7 +33,7 @@ class Part:
 
     @property
     def width(self) -> float:
-        return round(100 * min(1.0, max(0.0, self.share / self.scale)), 1)
+        return round(100 * min(1.0, max(0.0, self.share / (self.scale or 1.0))), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +149,9 @@ def author_of(item: Mapping[str, Any]) -> Person:
 
 
 def scale_of(items: Collection[Mapping[str, Any]]) -> float:
-    """The largest share of any score on a page, at least 1: with it the bars of the page compare."""
-    shares = (item[name] * item["weights"][name] for item in items if item.get("weights") for name in PARTS)
-    return max(1.0, *shares, 1.0)
+    """The largest share of any score on a page: with it the bars of the page compare."""
+    weighed = (item for item in items if item.get("weights"))
+    return max((float(item[name]) * item["weights"][name] for item in weighed for name in PARTS), default=1.0)
 
 
 def card(item: Mapping[str, Any], *, relations: Relations, now: datetime, scale: float = 1.0) -> Card:

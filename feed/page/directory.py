@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 from django.db.models import Count, Exists, OuterRef, Q
 
-from community.models import Block, Comment, Follow, Like, User
+from community.models import Block, Comment, Follow, Like, Post, User
 from feed.page.cards import Person, Relations, age_text, stranger
 
 DOWN = (OperationalError, InterfaceError)
@@ -116,18 +116,21 @@ def relations(viewer: UUID, authors: Collection[UUID], posts: Collection[UUID]) 
 
 
 def reactions(posts: Collection[UUID]) -> dict[UUID, dict[str, int]]:
-    """Likes and comments of each post as PostgreSQL has them now; none at all while it does not answer.
+    """Likes and comments of each post as PostgreSQL has them now, {} for a post that is gone; no post while it does
+    not answer.
 
     The feed's own counts are those its snapshot was ranked with; a reader who likes a post wants to see it at once.
     """
     try:
+        there = set(Post.objects.filter(id__in=posts).values_list("id", flat=True))
         likes, comments = (
             dict(model.objects.filter(post__in=posts).values_list("post").annotate(Count("id")))
             for model in (Like, Comment)
         )
     except DOWN:
         return {}
-    return {post: {"likes": likes.get(post, 0), "comments": comments.get(post, 0)} for post in posts}
+    counted = {post: {"likes": likes.get(post, 0), "comments": comments.get(post, 0)} for post in there}
+    return {post: counted.get(post, {}) for post in posts}
 
 
 def comments(post: UUID, now: datetime) -> Sequence[Said]:

@@ -44,7 +44,8 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """status: None when there is no feed; counts: JSON, post id → its reactions; newer: posts the reader has not."""
+    """status: None when there is no feed. counts: JSON, post id → its reactions, {} when it is gone. newer: posts the
+    reader has not."""
 
     status: Status | None
     counts: str
@@ -118,7 +119,7 @@ def trending(member: UUID) -> list[dict[str, Any]] | None:
 
 def liked(member: UUID, post: UUID, on: bool) -> dict[str, Any]:
     """The context of a like button. Raises OperationalError."""
-    return {"id": post, "liked": on, "counts": directory.reactions([post])[post]}
+    return {"id": post, "liked": on, "counts": directory.reactions([post]).get(post, {})}
 
 
 def detail(member: UUID, post: UUID) -> dict[str, Any]:

@@ -64,9 +64,11 @@ def test_following_somebody_brings_their_post_into_the_feed(page: Page, apps: Ap
     page.get_by_placeholder("Search people").fill(name)
     page.locator("#people").get_by_role("button", name=f"Follow {name}", exact=True).click()
     expect(page.locator("#notice")).to_contain_text("Following")
-    # Nobody reloads: the page sees by itself that the feed changed.
+    # Nobody reloads: the page sees by itself that the feed changed. It asks first, since we have scrolled.
+    page.locator("#newer", has_text="1 new post").click()
     expect(_card(page, post)).to_be_visible()
 
+    # At the top it does not even ask.
     _card(page, post).get_by_role("button", name="Unfollow").click()
     expect(_card(page, post)).to_have_count(0)
 
@@ -158,6 +160,19 @@ def test_a_new_post_is_announced_without_moving_the_page(page: Page, apps: Apps,
     expect(page.get_by_text(text)).to_have_count(0)
     page.locator("#newer").click()
     expect(page.locator(".card").get_by_text(text)).to_be_visible()
+
+
+def test_a_refused_act_is_said_and_the_page_stays(page: Page, apps: Apps, world: World) -> None:
+    author, reader = _befriended(world)
+    post = world.post(author)
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+    expect(_card(page, post)).to_be_visible()
+    world.sql("DELETE FROM posts WHERE id = %s", post)
+    _card(page, post).get_by_role("button", name="likes").click()
+    expect(page.locator("#notice")).to_contain_text("There is no such post.")
+    # The next pulse takes it away.
+    expect(_card(page, post)).to_have_count(0)
 
 
 def test_show_more_goes_on_by_cursor(page: Page, apps: Apps, world: World) -> None:

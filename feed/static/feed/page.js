@@ -75,6 +75,7 @@
   // The counts of now, as the pulse brought them. Only numbers change: a button must not be replaced under a finger.
   document.addEventListener("htmx:afterSwap", () => {
     for (const [post, numbers] of Object.entries(JSON.parse(at("#pulse")?.dataset.counts ?? "{}"))) {
+      if (Object.keys(numbers).length === 0) at(`#post-${post}`)?.closest("li").remove(); // deleted
       for (const [name, number] of Object.entries(numbers)) {
         const shown = at(`#counts-${post} [data-count="${name}"]`);
         if (shown === null || shown.textContent === String(number)) continue;
