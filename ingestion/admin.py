@@ -41,7 +41,7 @@ class ReadOnly:
 
 
 @admin.register(Offset)
-class OffsetAdmin(ReadOnly, admin.ModelAdmin):
+class OffsetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("consumer", "topic")
     list_per_page = 500
     change_list_template = "admin/ingestion/offset/change_list.html"
@@ -93,7 +93,7 @@ class AgeFilter(admin.SimpleListFilter):
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):
+class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
         "id",
         "created_at",
@@ -243,7 +243,7 @@ class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(Replay)
-class ReplayAdmin(ReadOnly, admin.ModelAdmin):
+class ReplayAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("at", "letter", "by", "outcome", "target", "detail")
     list_filter = ("outcome", "at")
     list_select_related = ("letter", "by")

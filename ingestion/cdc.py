@@ -23,6 +23,7 @@ from ingestion.models import DeadLetter
 from ingestion.together import Together
 from nova import clickhouse, clock, kafka, topics
 from nova.errors import Permanent, Transient
+from nova.kafka import offset_of
 from nova.metrics import CONSUMER_BATCH_ROWS, CONSUMER_BATCH_SECONDS, CONSUMER_DEAD_LETTERS, CONSUMER_ROWS
 
 log = structlog.get_logger(__name__)
@@ -83,7 +84,7 @@ class CdcSink:
             connection.close()
 
     def _flush(self, part: Partition, messages: list[Message]) -> None:
-        new = [message for message in messages if message.offset() >= part.next_offset]
+        new = [message for message in messages if offset_of(message) >= part.next_offset]
         if not new:
             return
         if not isinstance(part.memo, Batch):
@@ -96,7 +97,7 @@ class CdcSink:
             self._truncate(batch)
             _publish(batch.events)
         with CONSUMER_BATCH_SECONDS.labels(self.name, "ledger").time():
-            ledger.advance(part, hi=new[-1].offset(), letters=batch.letters)
+            ledger.advance(part, hi=offset_of(new[-1]), letters=batch.letters)
         dead_letters.note(part, batch.limits)
         self._afterwards(part, batch)
 

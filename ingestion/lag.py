@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from ingestion.models import Offset
 from nova import kafka
@@ -27,7 +27,7 @@ class Summary:
 
 def ends(rows: Iterable[Offset], *, timeout: float = 2) -> Ends:
     """(topic, partition) → the offset of the next message that Kafka will get; empty when it does not answer."""
-    wanted = {TopicPartition(row.topic, row.partition): OffsetSpec.latest() for row in rows}
+    wanted = {TopicPartition(row.topic, row.partition): OffsetSpec.latest() for row in rows}  # type: ignore[no-untyped-call]
     if not wanted:
         return {}
     found: Ends = {}

@@ -166,9 +166,11 @@ def _send(letters: Sequence[DeadLetter]) -> list[_Delivery]:
     return deliveries
 
 
-def headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+def headers(letter: DeadLetter) -> list[tuple[str, str | bytes | None]]:
     """The headers that the message came with, and which letter it was."""
-    came = [(name, header_bytes(value)) for name, value in letter.headers if name != HEADER]
+    came: list[tuple[str, str | bytes | None]] = [
+        (name, header_bytes(value)) for name, value in letter.headers if name != HEADER
+    ]
     return [*came, (HEADER, str(letter.pk).encode())]
 
 

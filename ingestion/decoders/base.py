@@ -109,8 +109,8 @@ class Row:
         """
         version = change.version(epoch)
         if change.op == "d":
-            old = cls._read(change.before or {}, version=version, is_deleted=True)
-            return Decoded(change=change, old=old, new=None, rows=[old])
+            gone = cls._read(change.before or {}, version=version, is_deleted=True)
+            return Decoded(change=change, old=gone, new=None, rows=[gone])
         new = cls._read(change.after or {}, version=version)
         old = cls._old(change, version)
         # One less than the change, in case the two meet under one key: an LSN is a multiple of 8, so this one is free.
@@ -135,7 +135,7 @@ class Row:
     @classmethod
     def _read(cls, values: Mapping[str, Any], *, version: int, is_deleted: bool = False) -> Self:
         read: dict[str, Any] = {}
-        for name, column, required in _columns(cls):
+        for name, column, required in cls.columns():
             if name not in values:
                 if required:
                     raise Halt(
@@ -157,7 +157,7 @@ class Row:
 
     def to_clickhouse(self) -> dict[str, Any]:
         """The row for JSONEachRow, by column name of `TARGET`."""
-        row = {name: column.write(getattr(self, name)) for name, column, _ in _columns(type(self))}
+        row = {name: column.write(getattr(self, name)) for name, column, _ in self.columns()}
         return {**row, **self.derived(), "version": self.version, "is_deleted": int(self.is_deleted)}
 
     def deleted(self, version: int) -> Self:
@@ -167,7 +167,8 @@ class Row:
     @classmethod
     def columns(cls) -> list[tuple[str, Column, bool]]:
         """Name, semantic type and "must be there" of each column that is taken from the source."""
-        return _columns(cls)
+        row: Any = cls
+        return _columns(row)
 
     def derived(self) -> dict[str, Any]:
         """Columns of the copy that the source does not have."""
@@ -185,7 +186,7 @@ class Decoded:
 
 
 @cache
-def _columns(row: type[Row]) -> list[tuple[str, Column, bool]]:
+def _columns(row: Any) -> list[tuple[str, Column, bool]]:
     hints = get_type_hints(row, include_extras=True)
     found = []
     for field in fields(row):
