@@ -54,14 +54,17 @@ def test_posts_of_authors_the_viewer_reacted_to(feeds: Feeds) -> None:
     assert all(post["sources"] == ["affinity"] for post in found)
 
 
-def test_affinity_forgets_after_90_days(feeds: Feeds) -> None:
+@pytest.mark.parametrize("days", [90, 30])
+def test_affinity_forgets_after_so_many_days(feeds: Feeds, settings, days: int) -> None:
+    """The last of 90 days is the table's TTL's to forget as well; of fewer, the reader's alone."""
+    settings.AFFINITY_DAYS = days
     viewer, author = member(), member()
     old = feeds.post(author, hours_ago=2500)
     post = feeds.post(author)
     feeds.follow(viewer, author)
-    feeds.act(viewer, old, "like", hours_ago=91 * 24 + 1)
+    feeds.act(viewer, old, "like", hours_ago=(days + 1) * 24 + 1)
     assert read(feeds, viewer)[0]["inputs"]["interactions"] == 0
-    feeds.act(viewer, old, "like", hours_ago=88 * 24)
+    feeds.act(viewer, old, "like", hours_ago=(days - 2) * 24)
     (found,) = read(feeds, viewer)
     assert (found["id"], found["inputs"]["interactions"]) == (str(post), 1)
 
