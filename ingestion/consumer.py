@@ -33,8 +33,8 @@ _PAUSE_AFTER_SECONDS = 1.0
 # A zombie learns within this time that its partitions are gone; another holder that stays is a second group.
 _FENCED_SECONDS = 60.0
 _WORKERS = 2
-_WAITING_BATCHES = 4
-_WAITING_BYTES = 96_000_000
+_WAITING_BATCHES = 3
+_WAITING_BYTES = 48_000_000
 
 
 class Sink(Protocol):

@@ -82,9 +82,9 @@ def claim(
         # The pending range starts at the next offset, so this covers both.
         if row.next_offset < low:
             raise Halt(
-                f"{topic}[{partition}]: offsets {row.next_offset} to {low - 1} were never stored, and Kafka has "
-                "deleted them (its retention is too short for this pause). To accept that loss, set next_offset in the table "
-                f"consumer_offsets to {low}",
+                f"{topic}[{partition}]: offsets {row.next_offset} to {low - 1} were never stored, and Kafka deleted "
+                "them: its retention is too short for this pause. To accept that loss, set next_offset to "
+                f"{low} in the table consumer_offsets",
                 EXIT_DATA_LOSS,
             )
         if row.next_offset > high:
