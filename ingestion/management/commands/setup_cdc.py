@@ -21,7 +21,7 @@ class Command(BaseCommand):
             "--resnapshot",
             action="store_true",
             help="forget the connector's position and its slot and read every table anew (after a lost slot). "
-            "What was deleted meanwhile is not in a snapshot: run manage.py verify_sync afterwards",
+            "What was deleted meanwhile is not in a snapshot: compare both sides afterwards",
         )
         parser.add_argument("--timeout", type=float, default=90, help="seconds to wait until it runs (default 90)")
 
