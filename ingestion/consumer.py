@@ -64,11 +64,11 @@ class Sink(Protocol):
 class Runtime:
     """Runs one sink until SIGTERM or SIGINT, or until going on would do harm."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, bounds: Bounds | None = None, workers: int = _WORKERS) -> None:
         self._sink = sink
-        self._bounds = Bounds(settings.BATCH_MESSAGES, settings.BATCH_SECONDS)
+        self._bounds = bounds or Bounds(settings.BATCH_MESSAGES, settings.BATCH_SECONDS)
         self._held: dict[tuple[str, int], Held] = {}
-        self._workers = Workers(_WORKERS, self._carry_out)
+        self._workers = Workers(workers, self._carry_out)
         self._full = Watch()
         self._stopping = False
         self._polled = time.monotonic()

@@ -1,9 +1,10 @@
 """`manage.py run_events_consumer`: events from Kafka into ClickHouse, each exactly once."""
 
 import sys
+from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 
 from ingestion.consumer import Runtime
 from ingestion.events import EventsSink
@@ -20,13 +21,17 @@ SIGTERM: no more is read, and the batches under way get DRAIN_SECONDS to be stor
 HEALTH_PORT (0: off) serves /healthz, which fails when polling stalls, and /metrics."""
 
 
+class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """Django's, with the lines of the epilog as they are."""
+
+
 class Command(BaseCommand):
     help = "Reads the topic `events` into ClickHouse, each event exactly once. Any number of processes share the work."
     # It must start while other parts of the project are being changed, and needs no URLs.
     requires_system_checks: list[str] = []
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, formatter_class=_HelpFormatter, **kwargs)
         parser.epilog = EXIT_CODES
         return parser
 
