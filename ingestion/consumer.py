@@ -7,8 +7,7 @@ nothing more is fetched until a batch is stored.
 
 import signal
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,7 +18,8 @@ from ingestion.assignment import patiently
 from ingestion.batcher import Bounds
 from ingestion.errors import EXIT_CLEAN, EXIT_DATA_LOSS, EXIT_FENCED, EXIT_SETTINGS, EXIT_UNEXPECTED, Fenced, Halt
 from ingestion.flushing import Done, Held, Job, Watch, Workers, insistently
-from ingestion.ledger import Partition, Pending
+from ingestion.ledger import Partition
+from ingestion.sink import Sink
 from nova import kafka, metrics
 from nova.errors import Transient
 
@@ -35,30 +35,6 @@ _FENCED_SECONDS = 60.0
 _WORKERS = 2
 _WAITING_BATCHES = 3
 _WAITING_BYTES = 48_000_000
-
-
-class Sink(Protocol):
-    """Where messages go. Called from worker threads, for one partition by one thread at a time.
-
-    `redo` and `flush` return when everything up to the last message is durable and `part.next_offset` lies behind it
-    (they call `ledger.advance`, or `ledger.before` and `ledger.after`). They raise `Transient` (called again with the
-    same messages, of which those before `part.next_offset` are done already; `part.memo` is kept between the tries),
-    `Fenced` (the partition is given up) or `Halt` (the process ends with its exit code). Any other exception ends the
-    process with code 1.
-    """
-
-    # The consumer group, and the name in the ledger and in metrics.
-    name: str
-    topics: Sequence[str]
-
-    def prepare(self) -> None:
-        """Before the first message: check what must hold. Raises `Halt`, or `Transient` to be called again."""
-
-    def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
-        """Finish a batch that may be half inserted. messages: what Kafka holds of lo..hi, read again."""
-
-    def flush(self, part: Partition, messages: list[Message]) -> None:
-        """Store one batch: messages of one partition, offsets ascending without repeats, perhaps with gaps."""
 
 
 class Runtime:

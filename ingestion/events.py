@@ -34,7 +34,7 @@ class _Decided:
 
 
 class EventsSink:
-    """See `ingestion.consumer.Sink`."""
+    """See `ingestion.sink.Sink`."""
 
     def __init__(self, name: str = "events") -> None:
         self.name = name
