@@ -208,7 +208,8 @@ def test_feeds_learn_whose_they_are(world: World) -> None:
     author, reader, stranger = (world.member() for _ in range(3))
     world.follow(reader, author)
     world.follow(stranger, author)
-    wait_until(lambda: generations.of(reader) >= 1, "the follower's feed made stale by the follow")
+    for follower in (reader, stranger):
+        wait_until(lambda who=follower: generations.of(who) >= 1, "the follower's feed made stale by the follow")
     # Only those who have a snapshot need to hear of a post.
     redis.cache().set(f"feed:v1:{reader}", b"x", ex=60)
     before, silent = generations.of(reader), generations.of(stranger)
