@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 from playwright.sync_api import Locator, Page, expect
 
+from embedded.testing import Stack
 from tests.apps import Apps
 from tests.browser.conftest import log_in
 from tests.client import wait_until
@@ -173,6 +174,30 @@ def test_a_refused_act_is_said_and_the_page_stays(page: Page, apps: Apps, world:
     expect(page.locator("#notice")).to_contain_text("There is no such post.")
     # The next pulse takes it away.
     expect(_card(page, post)).to_have_count(0)
+
+
+def test_stays_usable_without_clickhouse(page: Page, apps: Apps, world: World, stack: Stack) -> None:
+    author, reader = _befriended(world)
+    post = world.post(author)
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+    expect(page.locator("#pulse")).to_contain_text("algorithmch")
+    stack.engine("clickhouse").kill()
+    try:
+        # A follow makes the kept feed stale; the next one comes from PostgreSQL, and this is said.
+        world.follow(reader, world.member())
+        wait_until(lambda: world.api.feed(reader)["algorithm"] == "time", "a feed in order of time")
+        expect(page.locator("#pulse")).to_contain_text("algorithmtime")
+        expect(page.locator("#feed")).to_contain_text("ClickHouse does not answer")
+        _card(page, post).get_by_role("button", name="likes").click()
+        expect(_card(page, post).locator('[data-count="likes"]')).to_have_text("1")
+        page.reload()
+        expect(_card(page, post)).to_be_visible()
+        expect(page.get_by_text("Trending needs ClickHouse")).to_be_visible()
+    finally:
+        stack.engine("clickhouse").start()
+    expect(page.locator("#pulse")).to_contain_text("algorithmch")
+    expect(_card(page, post).locator(".score")).to_be_visible()
 
 
 def test_show_more_goes_on_by_cursor(page: Page, apps: Apps, world: World) -> None:
