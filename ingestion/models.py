@@ -121,3 +121,22 @@ class Replay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outcome} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class BackfillProgress(models.Model):
+    """How far `manage.py backfill` has come with a source table; its next run goes on there unless it finished."""
+
+    table = models.CharField(max_length=63, unique=True)
+    last_id = models.UUIDField(null=True, blank=True, help_text="Rows up to this id, in PostgreSQL's order, are done.")
+    rows = models.BigIntegerField(default=0)
+    events = models.BooleanField(default=False, help_text="Whether likes and comments are published as events too.")
+    started_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "backfill_progress"
+        verbose_name_plural = "backfill progress"
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.rows} rows"

@@ -1,0 +1,111 @@
+"""`manage.py verify_sync`: is ClickHouse what PostgreSQL is?"""
+
+import sys
+from argparse import ArgumentTypeError
+from typing import IO, Any, cast
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from ingestion import reconcile
+from ingestion.decoders import ROWS
+from ingestion.reconcile import Report
+from nova.errors import NovaError
+
+EXIT_CODES = """exit codes:
+  0  everything is the same
+  1  something differs (or could not be repaired)
+  2  something differed and has been repaired
+  3  a database did not answer, nothing can be said"""
+EXIT_UNKNOWN = 3
+
+
+def part(text: str) -> tuple[int, int]:
+    """`2/7` as (2, 7)."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise ArgumentTypeError("wanted i/n with i from 1 to n, as 1/7")
+    return int(number), int(of)
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare the copies in ClickHouse with the source tables in PostgreSQL, range by range, then row by row where "
+        "a range differs. Changes may stream in meanwhile: what differs is looked at again until --patience is over. "
+        "With --repair PostgreSQL's rows are sent anew and rows that only ClickHouse has are deleted, likes and "
+        "comments with what they count; it waits for open transactions first. content_key is not compared."
+    )
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.epilog = EXIT_CODES
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tables", nargs="*", help=f"source tables (default: all): {', '.join(sorted(ROWS))}")
+        parser.add_argument("--repair", action="store_true", help="put right what differs")
+        parser.add_argument("--part", type=part, default=(1, 1), help="i/n: every n-th range from the i-th on")
+        parser.add_argument("--range-rows", type=int, default=reconcile.RANGE_ROWS, help="rows a range (10,000)")
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=reconcile.PATIENCE,
+            help="seconds until a difference counts; longer than the pipeline is behind (15)",
+        )
+
+    def handle(self, **options: Any) -> None:
+        console = Console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,.0f} rows compared"))
+        try:
+            with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+                task = bar.add_task("…", total=None)
+                report = reconcile.verify(
+                    options["tables"] or None,
+                    part=options["part"],
+                    repair=options["repair"],
+                    range_rows=max(1, options["range_rows"]),
+                    patience=options["patience"],
+                    progress=lambda copy, rows: bar.update(task, description=copy, advance=rows),
+                )
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        except (NovaError, DatabaseError) as error:
+            raise CommandError(str(error), returncode=EXIT_UNKNOWN) from error
+        self._print(report)
+        sys.exit(report.exit_code)
+
+    def _print(self, report: Report) -> None:
+        if report.drifts:
+            # Wide where nobody looks at it on a terminal, so that a log has each row on a line.
+            out = Console(file=cast(IO[str], self.stdout), width=None if sys.stdout.isatty() else 160)
+            table = Table("table", "range", title="what differs")
+            for name in ("PostgreSQL", "ClickHouse", "missing", "extra", "different", "repaired"):
+                table.add_column(name, justify="right")
+            for drift in report.drifts:
+                counts = (
+                    drift.rows_here,
+                    drift.rows_there,
+                    drift.missing,
+                    drift.extra,
+                    drift.different,
+                    drift.repaired,
+                )
+                shown = [f"{count:,}" for count in counts]
+                if not drift.examined:
+                    shown[2:] = ["?"] * 4
+                table.add_row(drift.copy.target, str(drift.range), *shown)
+            out.print(table)
+        said = f"{report.rows:,} rows in {report.ranges:,} ranges compared, {len(report.drifts):,} ranges differ"
+        if report.in_flight:
+            said += f"; {report.in_flight:,} rows were still changing"
+        if any(not drift.examined for drift in report.drifts):
+            said += f"; more than {reconcile.MOST_ROWS:,} rows differ: run manage.py backfill first"
+        elif report.exit_code == reconcile.EXIT_DIFFERENT and any(drift.repaired for drift in report.drifts):
+            said += (
+                "; some could not be repaired: the log names rows that can never be stored. If PostgreSQL was restored "
+                "from a backup, run manage.py bump_restore_epoch"
+            )
+        self.stdout.write(said)

@@ -1,0 +1,102 @@
+"""After PostgreSQL was restored from a backup: its LSNs are smaller now, and change messages from before tell of a past
+that did not happen.
+
+A new restore epoch makes all versions from now on higher than those from before. The messages that were not stored yet
+must be skipped with it: they would get the new epoch and win over what the restored database holds.
+"""
+
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from django.db import transaction
+from django.db.models import F
+
+from ingestion import cdc, connector, source
+from ingestion.ledger import answering
+from ingestion.models import Offset
+from nova import clickhouse, clock, kafka, topics
+from nova.errors import Permanent, Transient
+
+_SECONDS = 10.0
+_MOST = 255
+
+
+@dataclass(frozen=True)
+class Bumped:
+    """epoch: the new one; skipped: messages of the time before the restore that will not be stored."""
+
+    epoch: int
+    skipped: int
+
+
+def obstacles(consumer: str = cdc.NAME) -> list[str]:
+    """What must be stopped first, as sentences. Raises a `nova.errors` class when an engine does not answer."""
+    found = []
+    try:
+        group = kafka.admin().describe_consumer_groups([consumer], request_timeout=_SECONDS)[consumer]
+        members = len(group.result().members)
+    except KafkaException as error:
+        raise Transient(f"Kafka: {error}") from error
+    if members:
+        found.append(f"run_cdc_consumer runs ({members} processes): stop it, it would go on with the old epoch")
+    with answering():
+        slot = connector.slot_state()
+    if slot and slot["active"]:
+        found.append("the connector runs: stop it (setup_cdc --resnapshot starts it again)")
+    return found
+
+
+def bump(reason: str, consumer: str = cdc.NAME) -> Bumped:
+    """Skip what is left from before the restore and note a new epoch. Raises `Permanent` while something is running
+    that must not; safe to repeat (an epoch too many does no harm, there are 255)."""
+    if in_the_way := obstacles(consumer):
+        raise Permanent("; ".join(in_the_way))
+    epoch = source.restore_epoch() + 1
+    if epoch > _MOST:
+        raise Permanent(f"there have been {_MOST} restores; copy every table into an empty ClickHouse instead")
+    skipped = _skip_to_the_end(consumer)
+    clickhouse.command(
+        "INSERT INTO restore_epochs (epoch, noted_at, reason) SELECT {epoch:UInt8}, now64(6), {reason:String}",
+        {"epoch": epoch, "reason": reason},
+        server_settings=clickhouse.INSERT_SETTINGS,
+    )
+    return Bumped(epoch, skipped)
+
+
+def _skip_to_the_end(consumer: str) -> int:
+    ids = kafka.topic_ids(*topics.CDC)
+    try:
+        described = kafka.admin().describe_topics(TopicCollection(list(topics.CDC)), request_timeout=_SECONDS)
+        wanted = {
+            TopicPartition(name, partition.id): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            for name, future in described.items()
+            for partition in future.result().partitions
+        }
+        ends = {
+            (at.topic, at.partition): future.result().offset
+            for at, future in kafka.admin().list_offsets(wanted, request_timeout=_SECONDS).items()
+        }
+    except KafkaException as error:
+        raise Transient(f"Kafka: {error}") from error
+    skipped = 0
+    with answering(), transaction.atomic():
+        for (topic, partition), end in ends.items():
+            row, _ = Offset.objects.select_for_update().get_or_create(
+                consumer=consumer,
+                topic_id=ids[topic],
+                partition=partition,
+                defaults={"topic": topic, "next_offset": 0},
+            )
+            skipped += max(0, end - row.next_offset)
+            Offset.objects.filter(pk=row.pk).update(
+                next_offset=end,
+                high_watermark=end,
+                epoch=F("epoch") + 1,
+                pending_lo=None,
+                pending_hi=None,
+                pending_kept=None,
+                pending_token="",
+                updated_at=clock.now(),
+            )
+    return skipped
