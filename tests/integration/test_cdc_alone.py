@@ -113,6 +113,8 @@ def alone() -> Iterator[Alone]:
 
 def wipe(var: Path) -> None:
     """Delete what a run left: its tables are no longer as the migrations made them."""
+    if not (ROOT / var / "stack.json").exists():
+        return
     command = [sys.executable, "-m", "embedded", "down", "--wipe"]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "NOVA_VAR": str(var)}, check=True, capture_output=True)
 
