@@ -1,0 +1,105 @@
+"""rebuild_views puts right what differs from the events, while events go on streaming in."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from nova import clickhouse
+from tests.client import wait_until
+from tests.integration import oracle
+from tests.integration.commands import manage
+from tests.integration.ingest import Crowd, Tail
+from tests.world import World
+
+pytestmark = pytest.mark.usefixtures("apps")
+
+ALL = {"event_ids", "post_metrics_1h", "seen_posts", "user_author_90d", "post_counters"}
+
+
+def test_spoilt_aggregates_are_recomputed_while_events_stream_in(world: World) -> None:
+    crowd, tail = Crowd(), Tail(world)
+    crowd.send(crowd.events(3000))
+    tail.wait()
+    crowd.assert_exact()
+    # What others left behind is not this test's matter.
+    assert manage("rebuild_views").code == 0
+    ids = ", ".join(f"'{post}'" for post in crowd.posts)
+    mine = f"post_id IN ({ids})"
+    for table in ("post_counters", "post_metrics_1h"):
+        clickhouse.command(f"INSERT INTO {table} SELECT * FROM {table} WHERE {mine} LIMIT 5")
+    clickhouse.command(f"DELETE FROM user_author_90d WHERE author_id = '{crowd.author}' AND likes != 0")
+    clickhouse.command(f"DELETE FROM seen_posts WHERE post_id = '{crowd.posts[0]}'")
+    of_one = f"SELECT event_id FROM events WHERE post_id = '{crowd.posts[1]}'"
+    clickhouse.command(f"DELETE FROM event_ids WHERE event_id IN ({of_one})")
+    assert set(oracle.miscounted(crowd.posts)) == ALL
+
+    dry = manage("rebuild_views", "--dry-run")
+    assert dry.code == 1, dry.said
+    assert all(name in dry.said for name in ALL)
+    assert set(oracle.miscounted(crowd.posts)) == ALL
+
+    over = threading.Event()
+
+    def stream() -> None:
+        while not over.is_set():
+            crowd.send(crowd.events(40))
+            over.wait(0.05)
+
+    streaming = threading.Thread(target=stream)
+    streaming.start()
+    try:
+        ran = manage("rebuild_views")
+    finally:
+        over.set()
+        streaming.join()
+    assert ran.code == 0, ran.said
+    tail.wait()
+    crowd.assert_exact()
+    after = manage("rebuild_views", "--dry-run")
+    assert after.code == 0, after.said
+    tail.close()
+
+
+def test_days_that_are_not_whole_any_more_are_left_alone(world: World) -> None:
+    """Their sums cannot be computed: most of their events may be gone."""
+    old = datetime.now(UTC).date() - timedelta(days=45)
+    user, author = uuid4(), uuid4()
+    clickhouse.command(
+        "INSERT INTO user_author_90d (user_id, author_id, day, likes, comments, shares, interactions) "
+        f"VALUES ('{user}', '{author}', '{old}', 4, 0, 0, 4)"
+    )
+    assert world.affinity(user, author) == 4
+    assert manage("rebuild_views", "user_author_90d").code == 0
+    assert world.affinity(user, author) == 4
+
+
+def test_half_a_batch_is_not_taken_for_a_whole_one(world: World) -> None:
+    """A batch that was begun and never ended: nothing is touched until its consumer has ended it."""
+    crowd, tail = Crowd(), Tail(world)
+    crowd.send(crowd.events(50))
+    tail.wait()
+    clickhouse.command(f"DELETE FROM event_ids WHERE event_id = '{next(iter(crowd.sent))}'")
+    # A partition that nobody reads.
+    world.sql(
+        "INSERT INTO consumer_offsets (consumer, topic, topic_id, partition, epoch, next_offset, pending_lo,"
+        " pending_hi, pending_token, high_watermark, updated_at)"
+        " VALUES ('events', 'events', 'another', 0, 1, 5, 5, 9, 't', 9, now())"
+    )
+    try:
+        ran = manage("rebuild_views", "event_ids")
+        assert ran.code == 1
+        assert "stays half inserted" in ran.said
+        assert set(oracle.miscounted(crowd.posts)) == {"event_ids"}
+    finally:
+        world.sql("DELETE FROM consumer_offsets WHERE topic_id = 'another'")
+    assert manage("rebuild_views", "event_ids").code == 0
+    wait_until(lambda: oracle.miscounted(crowd.posts) == {}, "the id back in its place")
+    tail.close()
+
+
+def test_unknown_names_are_told(world: World) -> None:
+    ran = manage("rebuild_views", "no_such_view")
+    assert ran.code == 1
+    assert "post_counters" in ran.said
