@@ -11,6 +11,7 @@ JOBS = (
     Job("warmer", "keeps the feeds of the most active members ready", 60, 45, work.warm_cache),
     Job("dead_letters", "sends dead letters again whose reason passes", 60, 50, work.dead_letter_sweep),
     Job("watch", "looks after the replication slot, its WAL and the consumers' lag", 30, 25, work.watch_lag),
+    Job("drift", "compares a part of ClickHouse's copies with PostgreSQL", 86_400, 580, work.check_drift, at=(2, 20)),
     Job("retention", "deletes old runs, task results and replays", 86_400, 580, work.retain, at=(3, 40)),
 )
 BY_NAME = {job.name: job for job in JOBS}

@@ -1,14 +1,21 @@
 """What each job does: the function behind it, and its answer in a sentence."""
 
+import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
+from django.conf import settings
+
+from ingestion import copies, reconcile
 from jobs import retention, sweep, watch
 from jobs.job import Done, Run
 from nova import clock, metrics
 from ranking import pipeline, suggestions, trending, warming
+
+log = logging.getLogger(__name__)
 
 
 def trending_of(window: str) -> Callable[[Run], Done]:
@@ -72,6 +79,34 @@ def dead_letter_sweep(run: Run) -> Done:
     if report.failed:
         said += f"; Kafka did not take {report.failed:,}: {report.error}"
     return Done(report.sent, said)
+
+
+def check_drift(run: Run) -> Done:
+    """One part of `DRIFT_PARTS` each time, so that as many runs see everything."""
+    number = run.memory.get("part", 0) % settings.DRIFT_PARTS + 1
+    rows = 0
+
+    def progress(copy: str, more: int) -> None:
+        nonlocal rows
+        rows += more
+        run.left()
+        run.progress(rows, None)
+
+    report = reconcile.verify(part=(number, settings.DRIFT_PARTS), progress=progress)
+    drifted: Counter[str] = Counter()
+    for drift in report.drifts:
+        # Where too much differed to look row by row, the difference in number is the least there is.
+        found = drift.missing + drift.extra + drift.different
+        drifted[drift.copy.target] += found if drift.examined else max(1, abs(drift.rows_here - drift.rows_there))
+    said = f"part {number} of {settings.DRIFT_PARTS}, {report.rows:,} rows in {report.ranges:,} ranges"
+    if drifted:
+        by_copy = ", ".join(f"{count:,} in {copy}" for copy, count in drifted.items())
+        said += f"; rows that differ: {by_copy}. Run manage.py verify_sync --repair"
+        log.warning("ClickHouse is not what PostgreSQL is: %s", said)
+    else:
+        said += ", all the same"
+    readings = [(metrics.DRIFT_ROWS, [copy.target], float(drifted[copy.target])) for copy in copies.of(None)]
+    return Done(report.rows, said, memory={"part": number}, readings=readings)
 
 
 def watch_lag(run: Run) -> Done:

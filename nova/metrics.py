@@ -192,6 +192,12 @@ SLOT_RETAINED_BYTES = Shared(
 SLOT_LOST = Shared(
     "gauge", "nova_cdc_slot_lost", "1 when the slot is missing or its WAL is gone: changes are lost.", ["slot"]
 )
+DRIFT_ROWS = Shared(
+    "gauge",
+    "nova_drift_rows",
+    "Rows of a copy in ClickHouse that were not as in PostgreSQL when the nightly check last compared a part of them.",
+    ["copy"],
+)
 LEDGER_LAG = Shared(
     "gauge",
     "nova_ledger_lag",
@@ -223,8 +229,10 @@ class _SharedCollector(Collector):
         return families.values()
 
 
+# A registry apart: only /metrics of the web server asks it, or each consumer would tell the same numbers once more.
+SHARED = CollectorRegistry()
 _shared = _SharedCollector()
-REGISTRY.register(_shared)
+SHARED.register(_shared)
 
 
 def read_shared_from(source: Callable[[], Iterable[Reading]]) -> None:
@@ -233,10 +241,9 @@ def read_shared_from(source: Callable[[], Iterable[Reading]]) -> None:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """GET /metrics: all processes of PROMETHEUS_MULTIPROC_DIR when that is set, else this process."""
+    """GET /metrics: all processes of PROMETHEUS_MULTIPROC_DIR when that is set, else this one; and what all share."""
     registry: CollectorRegistry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        registry.register(_shared)
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(registry) + generate_latest(SHARED), content_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,7 @@
 """The default schedules. Staff may change them in the admin; a migration never changes them back."""
 
 from django.db import migrations
+from django.utils.timezone import now
 
 # name of the job: title, seconds between two runs
 EVERY = {
@@ -14,6 +15,7 @@ EVERY = {
 }
 # name of the job: title, hour, minute (UTC)
 NIGHTLY = {
+    "drift": ("Drift check", 2, 20),
     "retention": ("Retention", 3, 40),
 }
 
@@ -27,8 +29,14 @@ def schedule(apps, schema_editor):
         # Two equal ones are possible there, so this is no get_or_create.
         every = interval.objects.filter(every=seconds, period="seconds").first()
         every = every or interval.objects.create(every=seconds, period="seconds")
-        # A run that waited longer than until the next one is not worth running.
-        defaults = {"task": f"jobs.{job}", "interval": every, "expire_seconds": seconds}
+        defaults = {
+            "task": f"jobs.{job}",
+            "interval": every,
+            # A run that waited longer than until the next one is not worth running.
+            "expire_seconds": seconds,
+            # With one in the past the first run is due at once, and not only after a whole period.
+            "start_time": now(),
+        }
         task.objects.get_or_create(name=title, defaults=defaults)
         state.objects.get_or_create(name=job)
     for job, (title, hour, minute) in NIGHTLY.items():

@@ -30,6 +30,8 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 KEEP_JOB_RUNS_DAYS = env.whole("KEEP_JOB_RUNS_DAYS", 14, low=1, high=3650)
 KEEP_REPLAYS_DAYS = env.whole("KEEP_REPLAYS_DAYS", 90, low=1, high=3650)
+# The nightly drift check compares one part a night, so that a whole round takes as many nights.
+DRIFT_PARTS = env.whole("DRIFT_PARTS", 7, low=1, high=1000)
 # When the watch complains: WAL held back for change data capture, and messages that a consumer is behind.
 WATCH_WAL_BYTES = env.whole("WATCH_WAL_BYTES", 1 << 30, low=1 << 20, high=1 << 50)
 WATCH_LAG = env.whole("WATCH_LAG", 100_000, low=1, high=10**12)

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django_celery_results.models import TaskResult
 from prometheus_client import generate_latest
 
+from community.models import Follow
 from ingestion.models import DeadLetter, Offset, Replay
 from jobs import lock, sweep
 from jobs.models import JobRun, JobState, Outcome
@@ -78,7 +79,7 @@ def test_a_job_that_goes_on_is_refused_with_exit_code_3(feeds: Feeds) -> None:
 def test_what_the_jobs_did_is_in_metrics(feeds: Feeds) -> None:
     feeds.make_trend(feeds.post(member()))
     run_job("trending_24h")
-    said = generate_latest(metrics.REGISTRY).decode()
+    said = generate_latest(metrics.SHARED).decode()
     assert 'nova_job_runs_total{job="trending_24h",outcome="done"} 1.0' in said
     assert 'nova_job_last_items{job="trending_24h"} 1.0' in said
     assert 'nova_job_last_done_timestamp_seconds{job="trending_24h"}' in said
@@ -262,7 +263,7 @@ def test_a_try_that_kafka_did_not_take_counts(topic: str) -> None:
 def test_the_watch_misses_the_slot(feeds: Feeds, settings) -> None:
     settings.CDC_SLOT = "nova_no_such_slot"
     assert "setup_cdc" in run_job("watch")
-    assert 'nova_cdc_slot_lost{slot="nova_no_such_slot"} 1.0' in generate_latest(metrics.REGISTRY).decode()
+    assert 'nova_cdc_slot_lost{slot="nova_no_such_slot"} 1.0' in generate_latest(metrics.SHARED).decode()
 
 
 def test_the_watch_reads_a_slot_and_the_lag(feeds: Feeds, settings) -> None:
@@ -280,9 +281,24 @@ def test_the_watch_reads_a_slot_and_the_lag(feeds: Feeds, settings) -> None:
             own.execute("SELECT pg_drop_replication_slot(%s)", [settings.CDC_SLOT])
     assert "nothing reads the replication slot" in said
     assert "test is 4,990 messages behind" in said
-    metrics_said = generate_latest(metrics.REGISTRY).decode()
+    metrics_said = generate_latest(metrics.SHARED).decode()
     assert f'nova_cdc_slot_active{{slot="{settings.CDC_SLOT}"}} 0.0' in metrics_said
     assert 'nova_ledger_lag{consumer="test"} 4990.0' in metrics_said
+
+
+def test_the_drift_check_goes_round_and_tells_what_differs(feeds: Feeds, make_member, settings) -> None:
+    settings.DRIFT_PARTS = 2
+    follower, followee = make_member(), make_member()
+    # In PostgreSQL only: nothing streams from the database of these tests.
+    Follow.objects.create(follower_id=follower, followee_id=followee)
+    said = run_job("drift")
+    assert "part 1 of 2" in said
+    assert "1 in follows_cdc. Run manage.py verify_sync --repair" in said
+    assert 'nova_drift_rows{copy="follows_cdc"} 1.0' in generate_latest(metrics.SHARED).decode()
+    said = run_job("drift")
+    assert "part 2 of 2" in said
+    assert "all the same" in said
+    assert "part 1 of 2" in run_job("drift")
 
 
 def test_retention_deletes_what_is_old(feeds: Feeds) -> None:

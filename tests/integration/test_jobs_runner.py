@@ -204,10 +204,16 @@ def test_a_retry_whose_work_a_newer_run_has_done_is_not_made() -> None:
             raise Transient("not now")
         return Done(0, "")
 
-    job, early, late = a_job(work), by_beat(), by_hand()
+    job, early = a_job(work), by_beat()
     with pytest.raises(Transient):
         runner.run(job, early)
-    runner.run(job, late)
+    runner.run(job, by_hand(dry_run=True))
+    assert runner.run(job, replace(early, attempt=1)).summary == ""
+    calls.clear()
+    early = by_hand(last_try=False)
+    with pytest.raises(Transient):
+        runner.run(job, early)
+    runner.run(job, by_hand())
     with pytest.raises(Skipped, match="newer"):
         runner.run(job, replace(early, attempt=1))
     assert len(calls) == 2
