@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from django.db import connections
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 # A poll takes milliseconds, so this long without one means that the loop hangs.
@@ -20,7 +21,13 @@ def serve(host: str, port: int, last_poll: Callable[[], float]) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+                try:
+                    body = generate_latest()
+                finally:
+                    # Some metrics are read from PostgreSQL, and this thread ends: a connection that it kept would be
+                    # missing in the pool for ever, until the consumer itself got none.
+                    connections.close_all()
+                self._answer(200, CONTENT_TYPE_LATEST, body)
             elif self.path == "/healthz":
                 ago = time.monotonic() - last_poll()
                 status = 200 if ago < STALLED_SECONDS else 503
