@@ -106,13 +106,15 @@ def alone() -> Iterator[Alone]:
                 assert done.returncode == 0, done.stdout + done.stderr
             with running_apps(stack.env, var / "apps", ("cdc", "events")) as apps:
                 yield Alone(stack, apps)
-        wipe(var)
     finally:
         os.environ.update(kept)
 
 
 def wipe(var: Path) -> None:
-    """Delete what a run left: its tables are no longer as the migrations made them."""
+    """Delete what an earlier run left: its tables are no longer as the migrations made them.
+
+    Never at the end of a run, whose own process is the supervisor that `down` would end.
+    """
     if not (ROOT / var / "stack.json").exists():
         return
     command = [sys.executable, "-m", "embedded", "down", "--wipe"]
