@@ -10,12 +10,13 @@ from ingestion.batcher import Bounds
 from ingestion.cdc import BATCH_SECONDS, NAME, WORKERS, CdcSink
 from ingestion.consumer import Runtime
 from ingestion.flushing import Workers
+from ingestion.management import from_offset
 
 EXIT_CODES = """exit codes:
   0  stopped by SIGTERM or SIGINT, everything under way stored (or left to the next start, which repeats it)
   1  unexpected: the log says what; starting again goes on where it stopped
   2  a setting, a source table, the connector, a topic or a table is not as it must be; the log names each.
-     Also: a column that the copies need is gone from the source (the log names it)
+     Also: a column that the copies need is gone from the source (the log names it), or --from-offset was refused
   3  Kafka no longer holds messages that were never stored (retention), or lost some that were read
   4  too many messages in a row, or too high a share, cannot be read: a wrong version of Nova or of the connector
   5  another process holds this consumer's partitions although Kafka assigned them here
@@ -48,6 +49,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--group", default=NAME, help=f"consumer group and name in the ledger ({NAME})")
+        from_offset.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sys.exit(CdcRuntime(CdcSink(options["group"])).run())
+        sink = CdcSink(options["group"])
+        from_offset.apply(self, sink.name, sink.topics, options)
+        sys.exit(CdcRuntime(sink).run())

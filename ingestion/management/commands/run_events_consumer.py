@@ -8,11 +8,12 @@ from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFo
 
 from ingestion.consumer import Runtime
 from ingestion.events import EventsSink
+from ingestion.management import from_offset
 
 EXIT_CODES = """exit codes:
   0  stopped by SIGTERM or SIGINT, everything under way stored (or left to the next start, which redoes it exactly)
   1  unexpected: the log says what; starting again goes on where it stopped
-  2  a setting, a topic, or a table is not as it must be; the log names each
+  2  a setting, a topic, or a table is not as it must be; the log names each. Also: --from-offset was refused
   3  Kafka no longer holds messages that were never stored (retention), or lost some that were read
   4  too many messages in a row, or too high a share, cannot be read: a wrong version of Nova or of a producer
   5  another process holds this consumer's partitions although Kafka assigned them here
@@ -37,6 +38,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--group", default="events", help="consumer group and name in the ledger (events)")
+        from_offset.add_arguments(parser)
+        parser.add_argument(
+            "--doubt-tokens",
+            action="store_true",
+            help="for the first start after ClickHouse's deduplication log was lost (data restored, disk broken): of a "
+            "batch that may be half inserted, send only the rows that are not there, and name the days to rebuild",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sys.exit(Runtime(EventsSink(options["group"])).run())
+        sink = EventsSink(options["group"], doubt_tokens=options["doubt_tokens"])
+        from_offset.apply(self, sink.name, sink.topics, options)
+        sys.exit(Runtime(sink).run())
