@@ -1,7 +1,7 @@
 """Becoming the owner of partitions: the ledger says where to go on, Kafka says whether it still can."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ingestion import ledger
 from ingestion.batcher import Batcher, Bounds
+from ingestion.errors import EXIT_DATA_LOSS, Halt
 from ingestion.flushing import Held
 from ingestion.ledger import Partition
 from nova import kafka
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 # How long an assignment may wait for PostgreSQL and Kafka: nobody polls meanwhile, so far below max.poll.interval.ms.
 _ASSIGN_SECONDS = 60.0
+# The loop that asks this polls nothing meanwhile.
+_TOPIC_SECONDS = 2.0
 # What the client itself reports while a broker is away; it does not call them retriable, but they pass.
 _AWAY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
 
@@ -63,6 +66,27 @@ def _passes(error: Exception) -> bool:
         return True
     said: KafkaError = error.args[0]
     return said.retriable() or said.code() in _AWAY
+
+
+def check_topics(parts: Iterable[Partition]) -> None:
+    """Raise `Halt` when a topic was deleted and made again since its partitions were claimed.
+
+    The client goes on in the new topic as if it were the old one, where the same offsets are other messages.
+    """
+    known = {part.topic: part.topic_id for part in parts}
+    if not known:
+        return
+    try:
+        ids = kafka.topic_ids(*known, timeout=_TOPIC_SECONDS)
+    except KafkaException as error:
+        log.warning("topics_not_checked", error=str(error)[:500])
+        return
+    if other := sorted(topic for topic, topic_id in ids.items() if topic_id != known[topic]):
+        raise Halt(
+            f"{', '.join(other)}: deleted and made again while being read. What was not stored of the old one is gone; "
+            "start again to read the new one from its beginning",
+            EXIT_DATA_LOSS,
+        )
 
 
 def high(client: Consumer, part: Partition) -> int:

@@ -159,8 +159,9 @@ class Runtime:
     def _weigh(self, error: KafkaError) -> None:
         """What an error from Kafka means: most pass by themselves, a lost offset or identity does not."""
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            assignment.check_topics(held.part for held in self._held.values())
             raise Halt(f"Kafka no longer holds the next message: {error.str()}", EXIT_DATA_LOSS)
-        if error.fatal():
+        if error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
             raise Halt(f"this member was put out of the group for good: {error.str()}", EXIT_FENCED)
         log.warning("kafka", error=error.str(), code=error.name())
 
@@ -272,6 +273,7 @@ class Runtime:
         seconds, self._reported = time.monotonic() - self._reported, time.monotonic()
         stored, self._stored = self._stored, 0
         lag = 0
+        assignment.check_topics(held.part for held in self._held.values())
         for held in self._held.values():
             part = held.part
             if held.fenced_at is not None and time.monotonic() - held.fenced_at > _FENCED_SECONDS:

@@ -7,16 +7,17 @@ From BEFORE on, the decision is only carried out, by this process or by the next
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import structlog
 from confluent_kafka import Message
 
-from ingestion import columns, dead_letters, dedup, ledger, preflight, writer
+from ingestion import columns, dead_letters, dedup, ledger, preflight, resend, writer
 from ingestion.errors import EXIT_UNEXPECTED, Halt
 from ingestion.ledger import Partition, Pending
-from nova import metrics, topics
+from nova import clock, metrics, topics
 from nova.errors import Transient
 from nova.kafka import offset_of
 
@@ -25,19 +26,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class _Decided:
-    """A batch that only remains to be inserted. body: None when nothing of it was new."""
+    """A batch that only remains to be inserted. since: when it was decided; again: it may be half inserted already."""
 
     hi: int
     token: str
+    new: columns.Columns
     body: bytes
-    rows: int
+    since: datetime
+    again: bool = False
 
 
 class EventsSink:
-    """See `ingestion.sink.Sink`."""
+    """See `ingestion.sink.Sink`. doubt_tokens: ClickHouse may have forgotten every token (see `ingestion.resend`)."""
 
-    def __init__(self, name: str = "events") -> None:
+    def __init__(self, name: str = "events", *, doubt_tokens: bool = False) -> None:
         self.name = name
+        self._doubt_tokens = doubt_tokens
         self.topics: Sequence[str] = (topics.EVENTS,)
 
     def prepare(self) -> None:
@@ -57,14 +61,15 @@ class EventsSink:
             )
         body = read.columns.arrow_stream(part.topic_id, part.partition)
         log.info("redo", partition=str(part), lo=pending.lo, hi=pending.hi, rows=len(kept))
-        self._insert(part, _Decided(pending.hi, pending.token, body, len(kept)))
+        self._insert(part, _Decided(pending.hi, pending.token, read.columns, body, pending.since, again=True))
 
     def flush(self, part: Partition, messages: list[Message]) -> None:
         while left := [message for message in messages if offset_of(message) >= part.next_offset]:
             if part.memo is None:
                 part.memo = self._decide(part, left)
             if part.memo is not None:
-                self._insert(part, part.memo)
+                decided, part.memo = part.memo, replace(part.memo, again=True)
+                self._insert(part, decided)
                 part.memo = None
 
     def _decide(self, part: Partition, messages: list[Message]) -> _Decided | None:
@@ -88,10 +93,10 @@ class EventsSink:
         with self._timed("ledger"):
             decided = None
             if len(new):
-                token = writer.token(part, hi)
+                token, since = writer.token(part, hi), clock.now()
                 body = new.arrow_stream(part.topic_id, part.partition)
                 ledger.before(part, hi=hi, kept=new.offsets, token=token, letters=letters)
-                decided = _Decided(hi, token, body, len(new))
+                decided = _Decided(hi, token, new, body, since)
             else:
                 ledger.advance(part, hi=hi, letters=letters)
         dead_letters.note(part, limits)
@@ -103,13 +108,20 @@ class EventsSink:
     def _insert(self, part: Partition, decided: _Decided) -> None:
         # Between BEFORE and here this process may have slept through a rebalance.
         ledger.check(part)
-        if decided.rows:
-            with self._timed("insert"):
+        with self._timed("insert"):
+            if decided.again and (self._doubt_tokens or resend.token_may_be_lost(decided.since)):
+                self._insert_missing(part, decided)
+            else:
                 writer.insert(decided.body, decided.token)
         with self._timed("ledger"):
             ledger.after(part, hi=decided.hi)
-        metrics.CONSUMER_ROWS.labels(self.name, writer.TABLE).inc(decided.rows)
-        metrics.CONSUMER_BATCH_ROWS.labels(self.name).observe(decided.rows)
+        metrics.CONSUMER_ROWS.labels(self.name, writer.TABLE).inc(len(decided.new))
+        metrics.CONSUMER_BATCH_ROWS.labels(self.name).observe(len(decided.new))
+
+    def _insert_missing(self, part: Partition, decided: _Decided) -> None:
+        if len(rest := resend.missing(part, decided.new, decided.hi)):
+            # A token that a view remembers would keep these rows out of it.
+            writer.insert(rest.arrow_stream(part.topic_id, part.partition), f"{decided.token}:{part.epoch}:rest")
 
     def _publish_letters(self) -> None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
 
@@ -19,15 +20,28 @@ from ingestion.models import DeadLetter, Offset
 from nova import clock
 from nova.errors import Transient
 
+log = structlog.get_logger(__name__)
+
+_NOTHING_PENDING: dict[str, Any] = {
+    "pending_lo": None,
+    "pending_hi": None,
+    "pending_kept": None,
+    "pending_token": "",
+}
+
 
 @dataclass(frozen=True)
 class Pending:
-    """A batch that may be half inserted: exactly the offsets `kept` of lo..hi go again under the same `token`."""
+    """A batch that may be half inserted: exactly the offsets `kept` of lo..hi go again under the same `token`.
+
+    since: when it was written down.
+    """
 
     lo: int
     hi: int
     kept: codec.Offsets
     token: str
+    since: datetime
 
 
 @dataclass(eq=False)
@@ -74,6 +88,7 @@ def claim(
     the next offset (retention has passed it) or does not hold it yet (the topic is not the one that was read).
     """
     with answering(), transaction.atomic():
+        _bury(consumer, topic, topic_id, partition)
         Offset.objects.bulk_create(
             [Offset(consumer=consumer, topic=topic, topic_id=topic_id, partition=partition, next_offset=low)],
             ignore_conflicts=True,
@@ -83,24 +98,26 @@ def claim(
         if row.next_offset < low:
             raise Halt(
                 f"{topic}[{partition}]: offsets {row.next_offset} to {low - 1} were never stored, and Kafka deleted "
-                "them: its retention is too short for this pause. To accept that loss, set next_offset to "
-                f"{low} in the table consumer_offsets",
+                "them: its retention is too short for this pause. To accept that loss, start with "
+                f"--from-offset {topic}:{partition}:earliest",
                 EXIT_DATA_LOSS,
             )
         if row.next_offset > high:
             raise Halt(
                 f"{topic}[{partition}]: the next offset is {row.next_offset}, but Kafka ends at {high}: it has lost "
-                "messages that were read, or was restored. Compare both, then set next_offset in the table "
-                "consumer_offsets",
+                "messages that were read, or was restored. To go on there, start with "
+                f"--from-offset {topic}:{partition}:latest (or earliest, to read again what it holds)",
                 EXIT_DATA_LOSS,
             )
         row.epoch += 1
         row.high_watermark = high
-        row.save(update_fields=["epoch", "high_watermark", "updated_at"])
+        # The time of a pending batch stays, however often it changes hands.
+        moment = ["updated_at"] if row.pending_lo is None else []
+        row.save(update_fields=["epoch", "high_watermark", *moment])
     pending = None
     if row.pending_lo is not None and row.pending_hi is not None:
         kept = codec.decode(bytes(row.pending_kept or b""), row.pending_lo)
-        pending = Pending(row.pending_lo, row.pending_hi, kept, row.pending_token)
+        pending = Pending(row.pending_lo, row.pending_hi, kept, row.pending_token, row.updated_at)
     part = Partition(
         row=row.pk,
         consumer=consumer,
@@ -113,6 +130,20 @@ def claim(
         claims_since=row.claims_since,
     )
     return part, pending
+
+
+def _bury(consumer: str, topic: str, topic_id: str, partition: int) -> None:
+    """Give up the half inserted batch of a topic of the same name that is no more: nobody can read it again."""
+    gone = Offset.objects.filter(consumer=consumer, topic=topic, partition=partition).exclude(topic_id=topic_id)
+    for row in gone.exclude(pending_lo=None).select_for_update():
+        log.critical(
+            "batch_given_up",
+            partition=str(row),
+            lo=row.pending_lo,
+            hi=row.pending_hi,
+            todo="its topic was deleted: the aggregates may lack what got in. Run manage.py rebuild_views",
+        )
+        gone.filter(pk=row.pk).update(**_NOTHING_PENDING, epoch=row.epoch + 1, updated_at=clock.now())
 
 
 def check(part: Partition) -> None:
@@ -143,7 +174,7 @@ def before(part: Partition, *, hi: int, kept: codec.Offsets, token: str, letters
 def after(part: Partition, *, hi: int) -> None:
     """The pending batch up to `hi` is stored: go on behind it. Raises `Fenced`."""
     with answering(), transaction.atomic():
-        _guarded(part, next_offset=hi + 1, pending_lo=None, pending_hi=None, pending_kept=None, pending_token="")
+        _guarded(part, next_offset=hi + 1, **_NOTHING_PENDING)
     part.next_offset = hi + 1
 
 
@@ -153,15 +184,7 @@ def advance(part: Partition, *, hi: int, letters: Sequence[DeadLetter] = ()) -> 
     Raises `Fenced`.
     """
     with answering(), transaction.atomic():
-        _guarded(
-            part,
-            next_offset=hi + 1,
-            pending_lo=None,
-            pending_hi=None,
-            pending_kept=None,
-            pending_token="",
-            claims_since=part.claims_since,
-        )
+        _guarded(part, next_offset=hi + 1, **_NOTHING_PENDING, claims_since=part.claims_since)
         _keep(letters)
     part.next_offset = hi + 1
 

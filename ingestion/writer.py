@@ -1,6 +1,8 @@
 """Events into ClickHouse: one batch, one block, one token."""
 
-from ingestion.columns import COLUMNS
+import numpy as np
+
+from ingestion.columns import COLUMNS, Int64s
 from ingestion.ledger import Partition
 from nova import clickhouse
 
@@ -11,8 +13,12 @@ _SECONDS = 60
 
 
 def token(part: Partition, hi: int) -> str:
-    """Names the batch from `part.next_offset` to `hi`, the same however often it is sent."""
-    return f"{part.topic_id}:{part.partition}:{part.next_offset}-{hi}"
+    """Names the batch from `part.next_offset` to `hi`; the ledger keeps it until the batch is stored.
+
+    Decided anew after a rewind, a batch of the same offsets may hold other rows (those that somebody deleted), which
+    the old token would swallow: so the epoch is part of it.
+    """
+    return f"{part.topic_id}:{part.partition}:{part.epoch}:{part.next_offset}-{hi}"
 
 
 def insert(body: bytes, token: str) -> None:
@@ -31,3 +37,13 @@ def stored_up_to(part: Partition) -> int:
         {"topic_id": part.topic_id, "partition": part.partition, "offset": part.next_offset},
     )
     return int(highest) if count else -1
+
+
+def stored_offsets(part: Partition, hi: int) -> Int64s:
+    """The offsets from `part.next_offset` to `hi` that ClickHouse holds, in no order. Raises a `nova.errors` class."""
+    rows = clickhouse.query(
+        f"SELECT DISTINCT _offset FROM {TABLE} WHERE _topic_id = {{topic_id:String}}"
+        " AND _partition = {partition:UInt32} AND _offset BETWEEN {lo:UInt64} AND {hi:UInt64}",
+        {"topic_id": part.topic_id, "partition": part.partition, "lo": part.next_offset, "hi": hi},
+    )
+    return np.array([offset for (offset,) in rows], np.int64)

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import numpy as np
@@ -14,6 +16,7 @@ from ingestion.errors import Fenced, Halt
 from ingestion.events import EventsSink
 from ingestion.ledger import Partition, Pending
 from ingestion.models import DeadLetter
+from nova import clock
 from nova.errors import Ambiguous
 from tests.integration import oracle
 from tests.integration.ingest import Crowd
@@ -101,7 +104,7 @@ def test_the_successor_needs_the_same_token(sink, claim, dies) -> None:
         sink.flush(part, batch)
     successor, pending = claim()
     assert pending is not None
-    sink.redo(successor, Pending(pending.lo, pending.hi, pending.kept, "another token"), batch)
+    sink.redo(successor, replace(pending, token="another token"), batch)
     assert len(oracle.doubled({event.event_id for event in events})) == 30
     assert oracle.miscounted(crowd.posts) == {}
 
@@ -140,14 +143,10 @@ def test_what_kafka_no_longer_holds_of_a_pending_batch_halts(sink, claim) -> Non
     part, _ = claim()
     batch = messages(lines(Crowd().events(3)))
     with pytest.raises(Halt):
-        sink.redo(part, Pending(0, 2, np.arange(3), "t"), batch[:2])
+        sink.redo(part, Pending(0, 2, np.arange(3), "t", clock.now()), batch[:2])
 
 
 def test_a_batch_of_many_days_is_split(sink, claim) -> None:
-    from datetime import timedelta
-
-    from nova import clock
-
     crowd = Crowd()
     events = []
     batch = []
