@@ -1,0 +1,1 @@
+"""How fast Nova is, measured on the real engines. Never part of an installation."""

@@ -1,0 +1,147 @@
+"""The ground that every contestant stands on: one broker, one ClickHouse, a fresh database for each."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import redis
+import urllib3
+from clickhouse_driver import Client
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from embedded.paths import ROOT
+from embedded.ports import assign
+from embedded.process import Process
+
+PARTITIONS = 12
+TOPIC = "events"
+_numbers = count(1)
+
+
+def wait_until(look: Callable[[], Any], what: str, seconds: float = 120) -> None:
+    """Return when `look()` is true. Raises TimeoutError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not seen within {seconds:.0f} s: {what}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Bench:
+    """The engines: `env` names them for settings, `pids` their processes (clickhouse, kafka, redis, postgres …)."""
+
+    env: Mapping[str, str]
+    pids: Mapping[str, int]
+    var: Path
+    databases: list[str] = field(default_factory=list)
+
+    @property
+    def servers(self) -> str:
+        return self.env["KAFKA_BOOTSTRAP_SERVERS"]
+
+    @property
+    def http(self) -> tuple[str, int]:
+        """Host and port of ClickHouse's HTTP interface."""
+        parts = urlsplit(self.env["CLICKHOUSE_URL"])
+        return str(parts.hostname), int(dict(p.split("=") for p in parts.query.split("&"))["http_port"])
+
+    def environment(self, database: str | None = None, **more: str) -> dict[str, str]:
+        """What a process of Nova gets: production's settings, 12 partitions, perhaps a database of its own."""
+        url = urlsplit(self.env["CLICKHOUSE_URL"])
+        own = {} if database is None else {"CLICKHOUSE_URL": urlunsplit(url._replace(path=f"/{database}"))}
+        return {
+            **os.environ,
+            **self.env,
+            "KAFKA_PARTITIONS": str(PARTITIONS),
+            # Contestants come one after the other: the backlog gets older than the hour that claims usually live.
+            "DEDUP_TTL_SECONDS": "14400",
+            **own,
+            **more,
+        }
+
+    def manage(self, *command: str, database: str | None = None) -> None:
+        """Run `manage.py`. Raises RuntimeError with what it said."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *command],
+            cwd=ROOT,
+            env=self.environment(database),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"manage.py {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+    def process(self, name: str, *command: str, env: Mapping[str, str]) -> Process:
+        """Start a process of Nova; it ends when we do."""
+        return Process(list(command), environment=env, log=self.var / "log" / f"bench-{name}.log")
+
+    def ports(self, *names: str) -> list[int]:
+        """Free ports, the same for the same name each time."""
+        chosen = assign(tuple(f"bench-{name}" for name in names), self.var / "bench-ports.json")
+        return [chosen[f"bench-{name}"] for name in names]
+
+    # Stores -----------------------------------------------------------------------------------------------------------
+
+    def clickhouse(self, database: str = "default") -> Client:
+        """A connection of one's own."""
+        url = urlsplit(self.env["CLICKHOUSE_URL"])
+        user = url.username or "default"
+        return Client(host=url.hostname, port=url.port, user=user, password=url.password or "", database=database)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """A new ClickHouse database with every table and view of Nova; dropped at the end, and its merges with it."""
+        name = f"bench_{os.getpid()}_{next(_numbers)}"
+        self.manage("migrate_clickhouse", database=name)
+        try:
+            yield name
+        finally:
+            self.clickhouse().execute(f"DROP DATABASE IF EXISTS {name} SYNC")
+
+    def postgres(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.env["DATABASE_URL"], autocommit=True)
+
+    def forget_claims(self) -> None:
+        """Empty Redis, and let it look as if it had run for long: else each event of the backlog is looked up in
+        ClickHouse, since its claim might have been lost."""
+        client = redis.Redis.from_url(self.env["REDIS_URL"])
+        client.flushall()
+        client.hset("dedup-sentinel", mapping={"run": str(client.info("server")["run_id"]), "since": "0"})
+
+    # Kafka ------------------------------------------------------------------------------------------------------------
+
+    def new_topics(self) -> None:
+        """Every topic anew: `events` is empty, and its id is one that no ledger knows."""
+        admin = AdminClient({"bootstrap.servers": self.servers})
+        ours = [name for name in admin.list_topics(timeout=10).topics if name == TOPIC]
+        for gone in admin.delete_topics(ours, operation_timeout=30).values() if ours else ():
+            gone.result()
+        wait_until(lambda: TOPIC not in admin.list_topics(timeout=10).topics, "the old topic gone")
+        self.manage("migrate_topics")
+
+    def messages(self) -> int:
+        """How many events lie in the topic."""
+        client = Consumer({"bootstrap.servers": self.servers, "group.id": "bench-look"})
+        try:
+            found = [client.get_watermark_offsets(TopicPartition(TOPIC, n), timeout=30) for n in range(PARTITIONS)]
+        finally:
+            client.close()
+        return sum(high - low for low, high in found)
+
+
+def http_pool(bench: Bench) -> urllib3.HTTPConnectionPool:
+    """A connection to ClickHouse's HTTP interface that is kept open."""
+    host, port = bench.http
+    return urllib3.HTTPConnectionPool(host, port, maxsize=2, retries=False, timeout=300)
