@@ -74,10 +74,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except (NovaError, DatabaseError) as error:
             raise CommandError(str(error), returncode=EXIT_UNKNOWN) from error
-        self._print(report)
+        self._print(report, repair=options["repair"])
         sys.exit(report.exit_code)
 
-    def _print(self, report: Report) -> None:
+    def _print(self, report: Report, *, repair: bool) -> None:
         if report.drifts:
             # Wide where nobody looks at it on a terminal, so that a log has each row on a line.
             out = Console(file=cast(IO[str], self.stdout), width=None if sys.stdout.isatty() else 160)
@@ -103,7 +103,7 @@ class Command(BaseCommand):
             said += f"; {report.in_flight:,} rows were still changing"
         if any(not drift.examined for drift in report.drifts):
             said += f"; more than {reconcile.MOST_ROWS:,} rows differ: run manage.py backfill first"
-        elif report.exit_code == reconcile.EXIT_DIFFERENT and any(drift.repaired for drift in report.drifts):
+        elif repair and report.exit_code == reconcile.EXIT_DIFFERENT:
             said += (
                 "; some could not be repaired: the log names rows that can never be stored. If PostgreSQL was restored "
                 "from a backup, run manage.py bump_restore_epoch"

@@ -1,0 +1,227 @@
+"""verify_sync finds exactly what differs, repairs it, and what it counted; nothing is reported that only streams in."""
+
+import time
+from uuid import UUID, uuid4
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from nova import clickhouse, kafka, topics
+from tests.apps import Apps
+from tests.client import wait_until
+from tests.integration.commands import manage
+from tests.integration.test_cdc_copies import Community, counted, same
+from tests.world import World
+
+pytestmark = pytest.mark.usefixtures("apps")
+
+NASTY = "a|b\\N\t\"quoted\" 'single'\n%s {x} 🎈 İ ﷽ \u0001 \u007f"
+MEDIA = (
+    '[{"url": "https://example.org/a b: c, d.png", "kind": "image", "hash": "\\u0001\\"\\\\ é"},'
+    ' {"url": "x",  "kind": "audio"}]'
+)
+# missing, extra, different
+Counts = tuple[int, int, int]
+
+
+def verify(*arguments: str) -> tuple[int, dict[str, Counts], str]:
+    """Exit code, copy → what the printed table says of it, and all that was said."""
+    ran = manage("verify_sync", "--patience", "4", *arguments)
+    found: dict[str, Counts] = {}
+    for line in ran.said.splitlines():
+        cells = [cell.strip() for cell in line.split("│")]
+        if len(cells) == 10 and "_" in cells[1]:
+            counts = found.get(cells[1], (0, 0, 0))
+            found[cells[1]] = tuple(a + int(b) for a, b in zip(counts, cells[5:8], strict=True))  # type: ignore[assignment]
+    return ran.code, found, ran.said
+
+
+@pytest.fixture
+def community(world: World) -> Community:
+    """Members with rows in every table, the copies the same as PostgreSQL."""
+    made = Community(world, seed=5)
+    a, b, c, *_ = made.members
+    one, other = made.posts[:2]
+    world.sql("UPDATE posts SET text = %s, media = %s WHERE id = %s", NASTY, MEDIA, one)
+    for reader in (a, b):
+        world.sql("INSERT INTO follows (follower_id, followee_id) VALUES (%s, %s)", reader, c)
+        world.sql("INSERT INTO likes (user_id, post_id) VALUES (%s, %s)", reader, one)
+        world.sql("INSERT INTO comments (user_id, post_id, text) VALUES (%s, %s, %s)", reader, other, NASTY)
+        world.sql("INSERT INTO blocks (blocker_id, blocked_id, kind) VALUES (%s, %s, 'mute')", c, reader)
+    made.check()
+    code, _, said = verify("--repair")
+    assert code in (0, 2), said
+    return made
+
+
+def spoil(table: str, where: str, **values: str) -> None:
+    """Write rows again with other `values` (SQL) and a slightly higher version."""
+    other = ", ".join(f"{value} AS {name}" for name, value in {"version": "version + 1", **values}.items())
+    rows = f"SELECT * FROM {table} FINAL WHERE {where}"
+    clickhouse.command(f"INSERT INTO {table} SELECT * REPLACE ({other}) FROM ({rows})")
+
+
+def test_exactly_what_differs_is_found_and_healed(world: World, community: Community) -> None:
+    assert verify()[:2] == (0, {})
+    a, _, c, *_ = community.members
+    one, other = community.posts[:2]
+    # Lost, made up, and spoilt, each in a table where that can be counted.
+    clickhouse.command(f"DELETE FROM posts_cdc WHERE id = '{one}'")
+    spoil("posts_cdc", f"id = '{other}'", id=f"toUUID('{uuid4()}')", author_id=f"toUUID('{a}')")
+    spoil("posts_cdc", f"id = '{other}'", text="'spoilt'")
+    spoil("posts_by_author", f"id = '{community.posts[2]}'", media="'[]  '")
+    clickhouse.command(f"DELETE FROM follows_cdc WHERE followee_id = '{c}'")
+    later = "created_at + toIntervalMicrosecond(1)"
+    spoil("comments_cdc", f"post_id = '{other}' AND user_id = '{a}'", created_at=later)
+    spoil("likes_cdc", f"post_id = '{one}' AND user_id = '{a}'", user_id=f"toUUID('{c}')", id=f"toUUID('{uuid4()}')")
+    spoil("blocks_by_blocked", f"blocked_id = '{a}'", kind="'block'")
+    expected = {
+        "posts_cdc": (1, 1, 1),
+        # The views pass on what was inserted, but know nothing of what was deleted.
+        "posts_by_author": (0, 1, 2),
+        "follows_cdc": (2, 0, 0),
+        "comments_cdc": (0, 0, 1),
+        "likes_cdc": (0, 1, 0),
+        "blocks_by_blocked": (0, 1, 0),
+    }
+    code, found, said = verify("--range-rows", "7")
+    assert (code, found) == (1, expected), said
+    # The views carry a repair of posts_cdc on to posts_by_author, which is compared after it.
+    code, found, said = verify("--repair")
+    assert (code, found) == (2, {**expected, "posts_by_author": (0, 0, 1)}), said
+    assert verify()[:2] == (0, {})
+    assert same(world, community.members)
+
+
+def test_parts_together_see_all(world: World, community: Community) -> None:
+    for post in community.posts:
+        clickhouse.command(f"DELETE FROM posts_cdc WHERE id = '{post}'")
+    parts = [verify("posts", "--range-rows", "3", "--part", f"{number}/3") for number in (1, 2, 3)]
+    missing = [found.get("posts_cdc", (0, 0, 0))[0] for _, found, _ in parts]
+    assert sum(missing) == len(community.posts)
+    assert max(missing) < sum(missing)
+    assert verify("posts", "--repair")[0] == 2
+
+
+def test_changes_under_way_are_no_drift(world: World, community: Community, apps: Apps) -> None:
+    """The consumer is away when the comparison begins, and back before its patience ends."""
+    apps.process("cdc").freeze()
+    try:
+        community.act()
+        world.sql("UPDATE posts SET text = 'new' WHERE id = %s", community.posts[0])
+        code, found, _ = verify("posts")
+        # The negative control: without the consumer it is one.
+        assert code == 1
+        assert found["posts_cdc"][2] >= 1
+    finally:
+        apps.process("cdc").thaw()
+    community.check()
+    for _ in range(20):
+        community.act()
+    assert verify("--patience", "60")[:2] == (0, {})
+
+
+def test_changes_that_never_came(world: World, community: Community, apps: Apps) -> None:
+    """Messages lost, as when a key change is torn apart: rows that are gone stay, and stay counted, until repaired."""
+    a, b, *_ = community.members
+    one, other = community.posts[:2]
+    apps.process("cdc").stop()
+    world.sql("UPDATE likes SET post_id = %s WHERE user_id = %s AND post_id = %s", other, a, one)
+    world.sql("DELETE FROM likes WHERE user_id = %s AND post_id = %s", b, one)
+    world.sql("INSERT INTO likes (user_id, post_id) VALUES (%s, %s)", b, one)
+    world.sql("UPDATE posts SET author_id = %s WHERE id = %s", community.members[4], community.posts[2])
+    skip_changes(world)
+    apps.restart("cdc")
+    code, found, said = verify()
+    assert code == 1, said
+    assert found["likes_cdc"] == (1, 1, 1), said
+    assert not counted(world, [one, other])
+    assert verify("--repair")[0] == 2
+    community.check()
+    assert world.counters(one)["likes"] == 1
+    assert world.counters(other)["likes"] == 1
+
+
+def skip_changes(world: World) -> None:
+    """Everything in the change topics now is skipped by the consumer, which is not running."""
+    time.sleep(3)  # until Debezium has written them
+    client = kafka.consumer("tests-look-only")
+    for topic in topics.CDC:
+        for number in client.list_topics(topic, timeout=10).topics[topic].partitions:
+            _, end = client.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+            world.sql(
+                "UPDATE consumer_offsets SET next_offset = %s WHERE consumer = 'cdc' AND topic = %s AND partition = %s",
+                end,
+                topic,
+                number,
+            )
+    client.close()
+
+
+def drop_the_slot() -> None:
+    ran = manage("shell", "-c", "from ingestion import connector; connector.forget_position()")
+    assert ran.code == 0, ran.said
+
+
+def test_a_lost_slot_leaves_ghosts_that_the_sweep_deletes(world: World, community: Community) -> None:
+    a, *_ = community.members
+    gone, changed = community.posts[1], community.posts[2]
+    drop_the_slot()
+    world.sql("DELETE FROM comments WHERE post_id = %s", gone)
+    world.sql("DELETE FROM likes WHERE post_id = %s", gone)
+    world.sql("DELETE FROM posts WHERE id = %s", gone)
+    world.sql("DELETE FROM follows WHERE follower_id = %s", a)
+    world.sql("UPDATE posts SET text = 'changed unseen' WHERE id = %s", changed)
+    added = world.post(a)
+    ran = manage("setup_cdc")
+    assert ran.code == 0, ran.said
+    where = f"posts_cdc FINAL WHERE id = '{added}' OR (id = '{changed}' AND text = 'changed unseen')"
+    wait_until(lambda: world.count(where) == 2, "the new snapshot", 120)
+    code, found, said = verify("--patience", "15")
+    ghosts = {"posts_cdc": (0, 1, 0), "posts_by_author": (0, 1, 0), "comments_cdc": (0, 2, 0), "follows_cdc": (0, 1, 0)}
+    assert (code, found) == (1, ghosts), said
+    del ghosts["posts_by_author"]  # healed by the view when it is looked at
+    assert verify("--repair")[:2] == (2, ghosts)
+    assert verify()[0] == 0
+    community.check()
+
+
+def text_of(post: UUID) -> str:
+    return clickhouse.query("SELECT text FROM posts_cdc FINAL WHERE id = {id:UUID}", {"id": str(post)})[0][0]
+
+
+def test_after_a_restore_the_new_epoch_lets_changes_win_again(world: World, community: Community, apps: Apps) -> None:
+    post, ghost = community.posts[0], uuid4()
+    # What a restore leaves: copies with positions in a log that is longer than today's.
+    spoil("posts_cdc", f"id = '{post}'", text="'of the lost time'", version="version + bitShiftLeft(toUInt64(1), 50)")
+    spoil("posts_cdc", f"id = '{post}'", id=f"toUUID('{ghost}')", version="version + bitShiftLeft(toUInt64(1), 50)")
+    world.sql("UPDATE posts SET text = 'of today' WHERE id = %s", post)
+    wait_until(lambda: world.count(f"posts_cdc WHERE id = '{post}' AND text = 'of today'"), "the change, stored")
+    assert text_of(post) == "of the lost time"
+    code, _, said = verify("--repair")
+    assert code == 1, said
+    assert "bump_restore_epoch" in said
+    refused = manage("bump_restore_epoch", "--yes")
+    assert refused.code == 1
+    assert "run_cdc_consumer runs" in refused.said
+    assert "the connector runs" in refused.said
+
+    apps.process("cdc").stop()
+    drop_the_slot()
+    unasked = manage("bump_restore_epoch")
+    assert unasked.code == 1
+    assert "--yes" in unasked.said
+    ran = manage("bump_restore_epoch", "--yes", "--reason", "a test")
+    assert ran.code == 0, ran.said
+    assert "setup_cdc --resnapshot" in ran.said
+    again = manage("setup_cdc", "--resnapshot")
+    assert again.code == 0, again.said
+    apps.restart("cdc")
+    wait_until(lambda: text_of(post) == "of today", "the text of today", 120)
+    code, found, said = verify("--repair", "--patience", "15")
+    assert code == 2, said
+    assert found["posts_cdc"] == (0, 1, 0), said
+    assert verify()[:2] == (0, {})
+    world.sql("UPDATE posts SET text = 'after it' WHERE id = %s", post)
+    wait_until(lambda: text_of(post) == "after it", "a change after the restore")
+    community.check()
