@@ -206,8 +206,8 @@ def _described_api(error: exceptions.APIException) -> Problem:
         headers["WWW-Authenticate"] = challenge
     elif error.status_code == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    _, message = first_fault(error.detail)
-    return Problem(error.status_code, code, message, headers=headers)
+    where, message = first_fault(error.detail)
+    return Problem(error.status_code, code, message, where or None, headers=headers)
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response | None:

@@ -62,10 +62,15 @@ def build(viewer: str, algorithm: str, now: datetime, generation: int | None = N
     return made
 
 
+def weights_of(viewer: str) -> Weights:
+    """What the parts of the viewer's scores weigh."""
+    return Weights.configured()
+
+
 def _ranked(viewer: str, now: datetime) -> list[Entry]:
     with _timed("candidates"):
         known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now))
-    weights = Weights.configured()
+    weights = weights_of(viewer)
     with _timed("scoring"):
         items = rank(
             known.candidates,

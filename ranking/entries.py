@@ -80,7 +80,7 @@ def ranked(items: Sequence[Ranked], weights: Weights) -> list[Entry]:
                 "affinity": item.score.affinity,
                 "final": item.score.final,
                 "moved_by_diversity": item.moved_by,
-                "inputs": _inputs(item.score.age_hours, item.counts, item.interactions),
+                "inputs": inputs_of(item.score.age_hours, item.counts, item.interactions),
                 "weights": weighing,
             },
         )
@@ -104,7 +104,7 @@ def by_time(posts: Sequence[Post], source: str, counts: Mapping[str, Counts], no
             "affinity": None,
             "final": None,
             "moved_by_diversity": 0,
-            "inputs": {**_inputs(known.age_hours, counted, None), "impressions": None, "shares": None},
+            "inputs": {**inputs_of(known.age_hours, counted, None), "impressions": None, "shares": None},
             "weights": None,
         }
         entries.append(Entry.of(post, 0.0, shown(post, counted, cards[post.author_id]), why))
@@ -150,7 +150,8 @@ def _counted(counts: Counts) -> dict[str, int]:
     }
 
 
-def _inputs(age_hours: float, counts: Counts, interactions: int | None) -> dict[str, Any]:
+def inputs_of(age_hours: float, counts: Counts, interactions: int | None) -> dict[str, Any]:
+    """The numbers that the parts of a score are worked out from."""
     return {
         "age_hours": age_hours,
         "likes": counts.likes,

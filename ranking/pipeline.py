@@ -17,14 +17,30 @@ from django.db import DatabaseError
 from community import selectors
 from nova import clock, metrics
 from nova.errors import NovaError, Transient
-from ranking import building, hotlist, snapshot
+from ranking import building, hotlist, snapshot, why_facts
 from ranking.building import CH, TIME
 from ranking.cursor import Cursor, InvalidCursor
 from ranking.entries import Entry
 from ranking.hotlist import Trending
 from ranking.snapshot import About, Missing, Slice, Snapshot
+from ranking.why import Why
+from ranking.why_facts import NoSuchPost
 
-__all__ = ["CH", "TIME", "InvalidCursor", "Page", "Trending", "newer", "page", "rank", "refresh_trending", "trending"]
+__all__ = [
+    "CH",
+    "TIME",
+    "InvalidCursor",
+    "NoSuchPost",
+    "Page",
+    "Trending",
+    "Why",
+    "newer",
+    "page",
+    "rank",
+    "refresh_trending",
+    "trending",
+    "why",
+]
 
 # No snapshot is longer.
 _ALL = 1_000_000
@@ -137,6 +153,12 @@ def _made_after(post: str, moment: float) -> bool:
 def rank(viewer_id: UUID, now: datetime | None = None) -> str:
     """Rank a viewer's feed and keep it, whatever is kept; its snapshot's id. Raises a `nova.errors` class."""
     return building.build(str(viewer_id), CH, now or clock.now()).about.snapshot
+
+
+def why(viewer_id: UUID, post_id: UUID, now: datetime | None = None) -> Why:
+    """Why a post is in the viewer's feed, or is not. Raises `NoSuchPost`, a `nova.errors` class or `DatabaseError`."""
+    viewer, at = str(viewer_id), now or clock.now()
+    return why_facts.explain(viewer, str(post_id), _first(viewer, CH, _ALL, True, at).part, at)
 
 
 def trending(viewer_id: UUID, window: str, limit: int, now: datetime | None = None) -> Trending:

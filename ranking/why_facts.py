@@ -1,0 +1,155 @@
+"""What `why` decides from: a viewer's feed as it is, and what ClickHouse, or PostgreSQL, knows of the post."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+
+from community import selectors
+from nova import clickhouse
+from ranking import breaker, building, candidates, queries, trending
+from ranking.candidates import Deadline, Gathered
+from ranking.entries import Entry, inputs_of
+from ranking.merge import rank
+from ranking.snapshot import Slice
+from ranking.why import FOLLOWEES, IN_FEED, SENTENCES, Facts, Limits, Source, Verdict, Why, decide, notes, refused
+
+_PROPOSED = "It proposes the post."
+
+
+class NoSuchPost(LookupError):
+    """There never was such a post, or nobody remembers it."""
+
+
+def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
+    """feed: the whole of the viewer's, with explanations.
+
+    Raises `NoSuchPost`; without ClickHouse a `nova.errors` class, for a feed in order of time `DatabaseError`.
+    """
+    about = feed.about
+    known: dict[str, Any] = {
+        "post": post,
+        "algorithm": about.algorithm,
+        "snapshot": about.snapshot,
+        "generated_at": about.generated_at,
+        "of": len(feed.entries),
+    }
+    for place, entry in enumerate(feed.entries, 1):
+        if entry.id == post:
+            return _in_feed(entry, place, known)
+    if about.algorithm == building.CH:
+        facts, verdict = breaker.clickhouse.call(lambda: _unranked(viewer, post, now))
+        seen = None if verdict.code == "not_available" else facts.seen
+    else:
+        verdict, seen = _not_in_time(viewer, post, feed), None
+    ranked = verdict.ranked
+    return Why(
+        **known,
+        in_feed=False,
+        code=verdict.code,
+        message=SENTENCES[verdict.code],
+        rank=verdict.rank,
+        seen=seen,
+        sources=list(verdict.sources),
+        score=None
+        if ranked is None
+        else {
+            "freshness": ranked.score.freshness,
+            "engagement": ranked.score.engagement,
+            "affinity": ranked.score.affinity,
+            "final": ranked.score.final,
+            "inputs": inputs_of(ranked.score.age_hours, ranked.counts, ranked.interactions),
+            "weights": building.weights_of(viewer).as_dict(),
+        },
+        moved_by_diversity=None if ranked is None else ranked.moved_by,
+        duplicate_of=verdict.duplicate_of,
+        changes=notes(verdict.changes),
+    )
+
+
+def _in_feed(entry: Entry, place: int, known: dict[str, Any]) -> Why:
+    said = orjson.loads(entry.why)
+    parts = ("freshness", "engagement", "affinity", "final", "inputs", "weights")
+    return Why(
+        **known,
+        in_feed=True,
+        code=IN_FEED,
+        message=SENTENCES[IN_FEED],
+        place=place,
+        seen=orjson.loads(entry.item)["seen"],
+        sources=[Source(name, True, "proposed", _PROPOSED, {}) for name in said["sources"]],
+        score={part: said[part] for part in parts},
+        moved_by_diversity=said["moved_by_diversity"],
+    )
+
+
+def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict]:
+    deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
+    facts = _facts(viewer, post, now, deadline)
+    verdict = refused(facts, viewer)
+    if verdict is not None:
+        return facts, verdict
+    gathered = candidates.gather(viewer, now)
+    ranking = rank(
+        gathered.candidates,
+        counts=gathered.counts,
+        interactions=gathered.interactions,
+        weights=building.weights_of(viewer),
+        now=now,
+        limit=len(gathered.candidates),
+    )
+    facts = _complete(facts, gathered, _people(post, now, deadline))
+    limits = Limits(
+        settings.FOLLOWEE_HOURS,
+        settings.AFFINITY_POST_HOURS,
+        settings.AFFINITY_AUTHORS,
+        settings.TRENDING_FLOOR_USERS,
+        settings.SNAPSHOT_POSTS,
+    )
+    return facts, decide(post, facts, candidates=gathered.candidates, ranking=ranking, limits=limits, now=now)
+
+
+def _facts(viewer: str, post: str, now: datetime, deadline: Deadline) -> Facts:
+    parameters = {"viewer": viewer, "post": post, "seen_after": candidates.seen_after(now)}
+    rows = clickhouse.query(queries.sql("why"), parameters, timeout=deadline.left())
+    if not rows:
+        raise NoSuchPost
+    author, created_at, deleted, seen, followed, blocked, muted = rows[0]
+    return Facts(str(author), created_at, bool(deleted), bool(seen), bool(followed), bool(blocked), bool(muted))
+
+
+def _people(post: str, now: datetime, deadline: Deadline) -> int:
+    parameters = {
+        "post": post,
+        "now": queries.moment(now),
+        "after": queries.moment(now - trending.WINDOWS["24h"]),
+    }
+    return int(clickhouse.query(queries.sql("why_people"), parameters, timeout=deadline.left())[0][0])
+
+
+def _complete(facts: Facts, gathered: Gathered, people: int) -> Facts:
+    interactions = gathered.interactions.get(facts.author_id, 0)
+    closer = sum(number > interactions for number in gathered.interactions.values())
+    return replace(facts, interactions=interactions, closer=closer, people=people)
+
+
+def _not_in_time(viewer: str, post: str, feed: Slice) -> Verdict:
+    """For a feed in order of time, which knows fewer rules; all of it from PostgreSQL."""
+    member, identifier = UUID(viewer), UUID(post)
+    row = selectors.posts_by_ids([identifier]).get(identifier)
+    if row is None:
+        raise NoSuchPost
+    if row.author_id == member:
+        return Verdict("own_post")
+    if row.author_id in selectors.hidden_authors(member):
+        blocked = selectors.blocked_between(member, row.author_id)
+        return Verdict("not_available") if blocked else Verdict("muted", changes=["unmute_author"])
+    of_followees = bool(feed.entries) and FOLLOWEES in orjson.loads(feed.entries[0].why)["sources"]
+    if of_followees and row.author_id not in selectors.followees_of(member):
+        return Verdict("not_followed", changes=["follow_author"])
+    if row.created_at.timestamp() > feed.about.started:
+        return Verdict("next_snapshot", changes=["wait"])
+    return Verdict("below_cut")

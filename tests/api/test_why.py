@@ -1,0 +1,238 @@
+"""GET /api/feed/why: each reason a post can have to be, or not to be, in a feed."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from community.models import Block, Follow, Post
+from ranking import snapshot
+from tests.feeds import Feeds, invalidate, member
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+FIELDS = {
+    "post",
+    "in_feed",
+    "code",
+    "message",
+    "algorithm",
+    "snapshot",
+    "generated_at",
+    "of",
+    "place",
+    "rank",
+    "seen",
+    "sources",
+    "score",
+    "moved_by_diversity",
+    "duplicate_of",
+    "changes",
+}
+
+
+@pytest.fixture
+def viewer(feeds: Feeds) -> UUID:
+    """Somebody with a feed of one post, so that the newest of all do not stand in."""
+    viewer, followee = member(), member()
+    feeds.follow(viewer, followee)
+    feeds.post(followee)
+    return viewer
+
+
+@pytest.fixture
+def why(client_of, viewer: UUID):
+    client = client_of(viewer)
+
+    def ask(post: UUID) -> dict:
+        answer = client.get("/api/feed/why", {"post": str(post)})
+        assert answer.status_code == 200, answer.content
+        body = answer.json()
+        assert set(body) == FIELDS
+        assert (body["code"] == "in_feed") == body["in_feed"] == (body["place"] is not None)
+        assert body["message"]
+        return body
+
+    return ask
+
+
+def codes(said: dict) -> dict[str, str]:
+    return {source["source"]: source["code"] for source in said["sources"]}
+
+
+def changes(said: dict) -> list[str]:
+    return [change["code"] for change in said["changes"]]
+
+
+def test_a_post_of_the_feed(why, feeds: Feeds, viewer: UUID) -> None:
+    author = member()
+    feeds.follow(viewer, author)
+    first, second = feeds.posts(author, hours_ago=[0, 0.5])
+    feeds.act(viewer, first, "like")
+    feeds.make_trend(first)
+    feeds.act(viewer, second, "view")
+    said = why(first)
+    assert (said["place"], said["of"], said["seen"], said["code"]) == (1, 3, False, "in_feed")
+    assert codes(said) == dict.fromkeys(("followees", "trending", "affinity"), "proposed")
+    score = said["score"]
+    parts = sum(score["weights"][part] * score[part] for part in ("freshness", "engagement", "affinity"))
+    assert score["final"] == pytest.approx(parts)
+    assert (score["inputs"]["likes"], score["inputs"]["interactions"]) == (4, 1)
+    said = why(second)
+    assert (said["place"], said["seen"]) == (3, True)
+
+
+def test_what_diversity_did(why, feeds: Feeds, viewer: UUID) -> None:
+    author = member()
+    feeds.follow(viewer, author)
+    feeds.posts(author, hours_ago=[0, 0.1])
+    pushed = feeds.posts(author, hours_ago=[0.2])[0]
+    assert "moved_by_diversity" in why(pushed)
+    places = [why(post)["moved_by_diversity"] for post in feeds.rows]
+    assert sum(places) == 0
+    assert any(places)
+
+
+def test_nobody_knows_the_post(client_of, viewer: UUID) -> None:
+    client = client_of(viewer)
+    answer = client.get("/api/feed/why", {"post": str(member())})
+    assert (answer.status_code, answer.json()["error"], answer.json()["field"]) == (404, "not_found", "post")
+    for parameters in ({"post": "first"}, {}):
+        answer = client.get("/api/feed/why", parameters)
+        assert (answer.status_code, answer.json()["field"]) == (400, "post")
+
+
+def test_deleted(why, feeds: Feeds) -> None:
+    post = feeds.post(member())
+    feeds.delete(post)
+    said = why(post)
+    assert (said["code"], changes(said), said["score"]) == ("deleted", [], None)
+
+
+def test_own_post(why, feeds: Feeds, viewer: UUID) -> None:
+    assert why(feeds.post(viewer))["code"] == "own_post"
+
+
+def test_a_block_is_told_the_same_either_way(why, feeds: Feeds, viewer: UUID) -> None:
+    mine, theirs = member(), member()
+    feeds.hide(viewer, mine, "block")
+    feeds.hide(viewer, mine, "mute")
+    feeds.hide(theirs, viewer, "block")
+    said = [why(feeds.post(author)) for author in (mine, theirs)]
+    gone = feeds.post(theirs)
+    feeds.delete(gone)
+    said.append(why(gone))
+    for one in said:
+        del one["post"]
+    assert said[0] == said[1] == said[2]
+    assert (said[0]["code"], said[0]["seen"], said[0]["sources"], said[0]["changes"]) == ("not_available", None, [], [])
+
+
+def test_muted(why, feeds: Feeds, viewer: UUID) -> None:
+    author = member()
+    feeds.hide(viewer, author, "mute")
+    said = why(feeds.post(author))
+    assert (said["code"], changes(said)) == ("muted", ["unmute_author"])
+
+
+def test_too_old(why, feeds: Feeds, viewer: UUID) -> None:
+    author = member()
+    feeds.follow(viewer, author)
+    said = why(feeds.post(author, hours_ago=200))
+    assert said["code"] == "too_old"
+    assert codes(said)["followees"] == "too_old"
+    assert changes(said) == ["more_people"]
+
+
+def test_no_source(why, feeds: Feeds) -> None:
+    post = feeds.post(member())
+    feeds.make_trend(post, people=2)
+    said = why(post)
+    assert said["code"] == "no_source"
+    assert codes(said) == {"followees": "not_followed", "trending": "too_few_people", "affinity": "no_interactions"}
+    trending = next(source for source in said["sources"] if source["source"] == "trending")
+    assert trending["inputs"] == {"people": 2, "floor": 3}
+    assert changes(said) == ["follow_author", "react_to_author", "more_people"]
+
+
+def test_what_it_says_brings_the_post_in(why, feeds: Feeds, viewer: UUID) -> None:
+    author = member()
+    post = feeds.post(author)
+    assert "follow_author" in changes(why(post))
+    feeds.follow(viewer, author)
+    said = why(post)
+    assert (said["code"], changes(said), codes(said)["followees"]) == ("next_snapshot", ["wait"], "proposed")
+    invalidate(viewer)
+    assert why(post)["in_feed"]
+
+
+def test_not_one_of_the_top_authors(why, feeds: Feeds, viewer: UUID, settings) -> None:
+    settings.AFFINITY_AUTHORS = 1
+    close, other = member(), member()
+    feeds.act(viewer, feeds.post(close), "like", times=2)
+    post = feeds.post(other)
+    feeds.act(viewer, post, "like")
+    assert codes(why(post))["affinity"] == "not_a_top_author"
+
+
+def test_beaten_by_a_duplicate(why, feeds: Feeds, viewer: UUID) -> None:
+    one, other = member(), member()
+    feeds.follow(viewer, one, other)
+    new, old = feeds.post(one, text="The same!", hours_ago=1), feeds.post(other, text="the same", hours_ago=2)
+    said = why(old)
+    assert (said["code"], said["duplicate_of"]) == ("duplicate", str(new))
+    assert why(new)["in_feed"]
+
+
+def test_below_the_cut(why, feeds: Feeds, viewer: UUID, settings) -> None:
+    settings.SNAPSHOT_POSTS = 2
+    authors = [member() for _ in range(3)]
+    feeds.follow(viewer, *authors)
+    posts = [feeds.post(author, hours_ago=hours) for author, hours in zip(authors, (2, 3, 4), strict=True)]
+    said = why(posts[-1])
+    assert (said["code"], said["rank"], said["of"], changes(said)) == ("below_cut", 4, 2, ["higher_score"])
+    assert said["score"]["final"] > 0
+
+
+def test_beyond_the_cap_of_a_source(why, feeds: Feeds, viewer: UUID, settings) -> None:
+    settings.CANDIDATES_PER_SOURCE = 2
+    author = member()
+    feeds.follow(viewer, author)
+    posts = feeds.posts(author, hours_ago=[2, 3, 4])
+    said = why(posts[-1])
+    assert (said["code"], codes(said)["followees"]) == ("no_source", "beyond_cap")
+
+
+def test_the_newest_stand_in_for_who_has_nothing(client_of, feeds: Feeds) -> None:
+    post = feeds.post(member())
+    said = client_of(member()).get("/api/feed/why", {"post": str(post)}).json()
+    assert codes(said) == {"newest": "proposed"}
+
+
+def test_in_order_of_time(client_of, feeds: Feeds, make_member, settings) -> None:
+    """Without ClickHouse the rules are fewer, and PostgreSQL's."""
+    from ranking import breaker
+
+    breaker.clickhouse.force("open", by="a test", reason="")
+    viewer, followee, stranger, blocked, muted = (make_member() for _ in range(5))
+    for one in (followee, blocked, muted):
+        Follow.objects.create(follower_id=viewer, followee_id=one)
+    Block.objects.create(blocker_id=blocked, blocked_id=viewer)
+    Block.objects.create(blocker_id=viewer, blocked_id=muted, kind="mute")
+    settings.SNAPSHOT_POSTS = 1
+    posts = {
+        code: Post.objects.create(author_id=author, text=code).id
+        for code, author in (
+            ("below_cut", followee),
+            ("in_feed", followee),
+            ("not_followed", stranger),
+            ("not_available", blocked),
+            ("muted", muted),
+            ("own_post", viewer),
+        )
+    }
+    client = client_of(viewer)
+    said = {code: client.get("/api/feed/why", {"post": str(post)}).json() for code, post in posts.items()}
+    assert {code: one["code"] for code, one in said.items()} == {code: code for code in posts}
+    assert {one["algorithm"] for one in said.values()} == {"time"}
+    assert client.get("/api/feed/why", {"post": str(uuid4())}).status_code == 404
+    assert snapshot.made_at(said["in_feed"]["snapshot"])
