@@ -1,7 +1,5 @@
 """A consumer that dies anywhere around its insert: the next one does exactly what was decided, once."""
 
-import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
@@ -11,7 +9,6 @@ import pytest
 from confluent_kafka import Message
 
 from ingestion import ledger, writer
-from ingestion.contract import Event
 from ingestion.errors import Fenced, Halt
 from ingestion.events import EventsSink
 from ingestion.ledger import Partition, Pending
@@ -19,6 +16,7 @@ from ingestion.models import DeadLetter
 from nova import clock
 from nova.errors import Ambiguous
 from tests.integration import oracle
+from tests.integration.batches import lines, messages
 from tests.integration.ingest import Crowd
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prepared")]
@@ -41,18 +39,6 @@ def claim():
         return ledger.claim("events", "events", topic_id, 0, low=0, high=10**9)
 
     return take
-
-
-def messages(values: Sequence[bytes | None], first: int = 0) -> list[Message]:
-    stamp = (1, int(time.time() * 1000))
-    return [
-        Message(topic="events", partition=0, offset=first + place, key=b"k", value=value, timestamp=stamp, headers=[])
-        for place, value in enumerate(values)
-    ]
-
-
-def lines(events: Sequence[Event]) -> list[bytes | None]:
-    return [event.line() for event in events]
 
 
 @pytest.fixture

@@ -1,0 +1,121 @@
+"""The runtime around a batch under way, with a sink and a client that do as they are told."""
+
+import threading
+
+import confluent_kafka
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from ingestion.batcher import Batcher, Bounds
+from ingestion.consumer import Runtime
+from ingestion.errors import EXIT_DATA_LOSS, EXIT_FENCED, Halt
+from ingestion.flushing import Held
+from ingestion.ledger import Partition, Pending
+
+
+class SlowSink:
+    """Stores a batch once it is allowed to."""
+
+    name = "slow"
+    topics = ("events",)
+
+    def __init__(self) -> None:
+        self.begun, self.allowed = threading.Event(), threading.Event()
+        self.stored: list[int] = []
+
+    def prepare(self) -> None:
+        pass
+
+    def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
+        self.flush(part, messages)
+
+    def flush(self, part: Partition, messages: list[Message]) -> None:
+        self.begun.set()
+        assert self.allowed.wait(10)
+        self.stored += [message.offset() for message in messages]
+        part.next_offset = self.stored[-1] + 1
+
+
+class Client:
+    """A consumer whose partitions were taken away: it refuses commits."""
+
+    def __init__(self) -> None:
+        self.unassigned: list[TopicPartition] = []
+
+    def commit(self, **arguments: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._STATE))
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        self.unassigned += partitions
+
+
+@pytest.fixture
+def sink() -> SlowSink:
+    return SlowSink()
+
+
+@pytest.fixture
+def runtime(sink: SlowSink) -> Runtime:
+    return Runtime(sink, bounds=Bounds(10, 0.0))
+
+
+def hold(runtime: Runtime, offsets: range) -> Held:
+    part = Partition(1, "slow", "events", "id", 0, 1, 0)
+    held = Held(part, Batcher(Bounds(10, 0.0), next_offset=0), None)
+    runtime._held["events", 0] = held
+    for offset in offsets:
+        message = Message(topic="events", partition=0, offset=offset, value=b"x", timestamp=(1, 0))
+        held.batcher.add(message, offset, 1, 0.0)
+    return held
+
+
+def test_a_revoke_waits_for_the_batch_under_way_and_a_refused_commit_is_no_matter(runtime, sink) -> None:
+    """Cases 26 and 28."""
+    held = hold(runtime, range(15))
+    client = Client()
+    runtime._hand_out(client)
+    assert sink.begun.wait(5)
+    threading.Timer(0.2, sink.allowed.set).start()
+    runtime._on_revoke(client, [TopicPartition("events", 0)])
+    assert sink.stored == list(range(10)), "finished, and nothing after it begun"
+    assert held.part.next_offset == 10
+    assert not held.part.alive
+    assert runtime._held == {}
+    assert [gone.partition for gone in client.unassigned] == [0]
+
+
+def test_a_partition_that_was_lost_is_given_up_at_once(runtime, sink) -> None:
+    """Case 26: another process may have it already, so nothing is waited for."""
+    held = hold(runtime, range(5))
+    runtime._hand_out(Client())
+    assert sink.begun.wait(5)
+    runtime._on_lost(Client(), [TopicPartition("events", 0)])
+    assert held.gone.is_set()
+    assert not held.part.alive
+    sink.allowed.set()
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (KafkaError._AUTO_OFFSET_RESET, EXIT_DATA_LOSS),
+        (KafkaError.OFFSET_OUT_OF_RANGE, EXIT_DATA_LOSS),
+        (KafkaError._FATAL, EXIT_FENCED),
+        (KafkaError.FENCED_INSTANCE_ID, EXIT_FENCED),
+    ],
+)
+def test_errors_that_do_not_pass_end_the_process(runtime, code: int, exit_code: int) -> None:
+    """Cases 24 and 31."""
+    with pytest.raises(Halt) as halt:
+        runtime._weigh(KafkaError(code))
+    assert halt.value.exit_code == exit_code
+
+
+@pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MAX_POLL_EXCEEDED])
+def test_errors_that_pass_do_not(runtime, code: int) -> None:
+    runtime._weigh(KafkaError(code))
+
+
+def test_the_client_library_keeps_its_assignment_when_a_commit_meets_a_rebalance() -> None:
+    """Case 27: librdkafka#4059 was mended by #4908, in 2.8.0."""
+    assert confluent_kafka.libversion()[1] >= 0x02080000
