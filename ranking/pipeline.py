@@ -4,7 +4,7 @@ The ladder: a snapshot in Redis, else ranked from ClickHouse behind its breaker,
 else the last good snapshot, marked stale. Only when all of it fails is there no answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,14 +15,15 @@ import orjson
 from django.db import DatabaseError
 
 from community import selectors
-from nova import clock, metrics
+from nova import clock, generations, metrics
 from nova.errors import NovaError, Transient
-from ranking import building, hotlist, snapshot, why_facts
+from ranking import building, hotlist, snapshot, split, why_facts
 from ranking.building import CH, TIME
 from ranking.cursor import Cursor, InvalidCursor
 from ranking.entries import Entry
 from ranking.hotlist import Trending
 from ranking.snapshot import About, Missing, Slice, Snapshot
+from ranking.trending import WINDOWS
 from ranking.why import Why
 from ranking.why_facts import NoSuchPost
 
@@ -34,6 +35,7 @@ __all__ = [
     "Page",
     "Trending",
     "Why",
+    "invalidate",
     "newer",
     "page",
     "rank",
@@ -87,15 +89,17 @@ def page(
     *,
     limit: int,
     cursor: str | None = None,
-    algo: str = CH,
+    algo: str | None = None,
     explain: bool = False,
     now: datetime | None = None,
 ) -> Page:
-    """A page of at most `limit` posts. algo: "ch", or "time" for order of time from PostgreSQL; a cursor keeps its own.
+    """A page of at most `limit` posts. algo: "ch", or "time" for order of time from PostgreSQL, None for the
+    viewer's own by `FEED_CH_PERCENT`; a cursor keeps its own.
 
     Raises `InvalidCursor` (forged, or another viewer's), `Transient` when nothing can answer.
     """
     viewer, at = str(viewer_id), now or clock.now()
+    algo = algo or split.algorithm_of(viewer)
     if cursor is None:
         found = _first(viewer, algo, limit, explain, at)
     else:
@@ -122,7 +126,7 @@ def page(
     )
 
 
-def newer(viewer_id: UUID, since: str, now: datetime | None = None) -> int:
+def newer(viewer_id: UUID, since: str, algo: str | None = None, now: datetime | None = None) -> int:
     """How many posts the viewer's feed has that snapshot `since` had not. A feed that is out of date is made anew.
 
     Raises `ValueError` when `since` is no snapshot's id, `Transient` when nothing can answer.
@@ -132,12 +136,13 @@ def newer(viewer_id: UUID, since: str, now: datetime | None = None) -> int:
     if made is None:
         raise ValueError("This is no snapshot's id.")
     at = now or clock.now()
-    about = _first(viewer, CH, 0, False, at).part.about
+    algo = algo or split.algorithm_of(viewer)
+    about = _first(viewer, algo, 0, False, at).part.about
     if about.snapshot == since:
         return 0
     present = snapshot.ids(viewer, about.snapshot)
     if present is None:
-        present = [entry.id for entry in _first(viewer, CH, _ALL, False, at).part.entries]
+        present = [entry.id for entry in _first(viewer, algo, _ALL, False, at).part.entries]
     known = snapshot.ids(viewer, since)
     if known is not None:
         return len(set(present).difference(known))
@@ -158,7 +163,19 @@ def rank(viewer_id: UUID, now: datetime | None = None) -> str:
 def why(viewer_id: UUID, post_id: UUID, now: datetime | None = None) -> Why:
     """Why a post is in the viewer's feed, or is not. Raises `NoSuchPost`, a `nova.errors` class or `DatabaseError`."""
     viewer, at = str(viewer_id), now or clock.now()
-    return why_facts.explain(viewer, str(post_id), _first(viewer, CH, _ALL, True, at).part, at)
+    feed = _first(viewer, split.algorithm_of(viewer), _ALL, True, at).part
+    return why_facts.explain(viewer, str(post_id), feed, at)
+
+
+def invalidate(viewers: Collection[UUID], scope: str, now: datetime | None = None) -> int:
+    """Have the feeds of these viewers (scope "feed"), the lists of what is trending ("trending"), or both ("all") made
+    anew; how many feeds and lists. Raises `redis.RedisError`, for the lists also a `nova.errors` class."""
+    at, count = now or clock.now(), 0
+    if scope != "feed":
+        for window in WINDOWS:
+            hotlist.refresh(window, at)
+            count += 1
+    return count if scope == "trending" else count + generations.bump(viewers)
 
 
 def trending(viewer_id: UUID, window: str, limit: int, now: datetime | None = None) -> Trending:

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from nova import clickhouse, clock, generations
 from nova.errors import Transient
-from ranking import breaker, building, cache, queries, snapshot
+from ranking import breaker, building, cache, queries, snapshot, split
 from ranking.breaker import State
 
 # viewer → Unix seconds at which the warmer made the feed that they have not come back to yet.
@@ -76,7 +76,8 @@ def warm(
     if breaker.clickhouse.look().after is not State.CLOSED:
         report.stopped = "the breaker is open"
         return report
-    members = most_active(now, timeout=min(30.0, seconds))
+    active = most_active(now, timeout=min(30.0, seconds))
+    members = [member for member in active if split.algorithm_of(member.id) == split.CH]
     states = _look(members, seconds_ahead=2 * seconds)
     due = [member for member, ready in zip(members, states, strict=True) if not ready]
     report.active, report.due = len(members), len(due)

@@ -56,13 +56,13 @@ def _answer(viewer: UUID, query: str) -> HttpResponse:
     start = perf_counter()
     asked = _asked(query)
     if "since" in asked:
-        return HttpResponse(to_json({"newer": _newer(viewer, asked["since"])}), content_type=JSON)
+        return HttpResponse(to_json({"newer": _newer(viewer, asked["since"], asked.get("algo"))}), content_type=JSON)
     try:
         page = pipeline.page(
             viewer,
             limit=asked["limit"],
             cursor=asked.get("cursor"),
-            algo=asked["algo"],
+            algo=asked.get("algo"),
             explain=asked["explain"] == "1",
         )
     except pipeline.InvalidCursor as error:
@@ -70,9 +70,9 @@ def _answer(viewer: UUID, query: str) -> HttpResponse:
     return HttpResponse(_body(page, perf_counter() - start), content_type=JSON)
 
 
-def _newer(viewer: UUID, since: str) -> int:
+def _newer(viewer: UUID, since: str, algo: str | None) -> int:
     try:
-        return pipeline.newer(viewer, since)
+        return pipeline.newer(viewer, since, algo)
     except ValueError as error:
         raise ValidationError({"since": [str(error)]}) from None
 

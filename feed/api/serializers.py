@@ -14,7 +14,9 @@ class FeedParameters(serializers.Serializer[Any]):
     cursor = serializers.CharField(max_length=_LONGEST_CURSOR, required=False, help_text="From the page before.")
     since = serializers.CharField(max_length=64, required=False, help_text=SINCE)
     algo = serializers.ChoiceField(
-        ["ch", "time"], default="ch", help_text="`ch`: ranked; `time`: newest first, from PostgreSQL."
+        ["ch", "time"],
+        required=False,
+        help_text="`ch`: ranked; `time`: newest first, from PostgreSQL. Without it the viewer's own, mostly `ch`.",
     )
     explain = serializers.ChoiceField(["0", "1"], default="0", help_text="`1`: say for each post why it is there.")
 

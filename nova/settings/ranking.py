@@ -14,6 +14,9 @@ if abs(sum(RANKING_WEIGHTS.values()) - 1) > 1e-6:
 FRESHNESS_DECAY = env.number("FRESHNESS_DECAY", 0.1, low=0.0001, high=10)
 RANKING_VERSION = hashlib.sha256(repr((sorted(RANKING_WEIGHTS.items()), FRESHNESS_DECAY)).encode()).hexdigest()[:8]
 
+# The share of viewers, always the same ones, whose feed is ranked; the others get theirs in order of time.
+FEED_CH_PERCENT = env.number("FEED_CH_PERCENT", 100, low=0, high=100)
+
 FOLLOWEE_HOURS = env.whole("FOLLOWEE_HOURS", 72, low=1, high=2160)
 AFFINITY_DAYS = env.whole("AFFINITY_DAYS", 90, low=1, high=90)
 AFFINITY_AUTHORS = env.whole("AFFINITY_AUTHORS", 50, low=1, high=1000)

@@ -237,3 +237,14 @@ def test_a_kept_trending_list_is_read(client, feeds: Feeds, author: UUID) -> Non
 def test_what_is_wrong_with_a_trending_call_is_named(client, parameters: dict[str, str], field: str) -> None:
     answer = client.get("/api/feed/trending", parameters)
     assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
+def test_part_of_the_viewers_get_order_of_time(client, settings) -> None:
+    settings.FEED_CH_PERCENT = 0
+    page = get(client, "/api/feed", limit=1)
+    assert page["algorithm"] == "time"
+    assert get(client, "/api/feed", since=page["snapshot"]) == {"newer": 0}
+    assert get(client, "/api/feed", algo="ch")["algorithm"] == "ch"
+    settings.FEED_CH_PERCENT = 100
+    assert get(client, "/api/feed")["algorithm"] == "ch"
+    assert get(client, "/api/feed", algo="time")["algorithm"] == "time"
