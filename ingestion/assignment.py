@@ -24,7 +24,14 @@ _ASSIGN_SECONDS = 60.0
 # The loop that asks this polls nothing meanwhile.
 _TOPIC_SECONDS = 2.0
 # What the client itself reports while a broker is away; it does not call them retriable, but they pass.
-_AWAY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
+_AWAY = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    # A broker that has just come back does not lead its partitions yet.
+    KafkaError._UNKNOWN_PARTITION,
+)
 
 
 def take(

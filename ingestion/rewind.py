@@ -42,7 +42,7 @@ class Move:
     @property
     def skipped(self) -> int:
         """Offsets that will never be read."""
-        return max(0, self.to - max(self.low if self.at is None else self.at, self.low))
+        return max(0, self.to - (self.low if self.at is None else self.at))
 
     @property
     def repeated(self) -> int:

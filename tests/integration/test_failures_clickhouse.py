@@ -229,9 +229,11 @@ def test_what_was_deleted_can_be_stored_again(sink, claim, crowd) -> None:
     old_token = writer.token(part, 99)
     sink.flush(part, batch)
     gone = ids(events[::2])
-    for table in ("events", "event_ids"):
+    day = events[0].event_time.date()
+    for table, partition in (("events", f"{day:%Y%m%d}"), ("event_ids", f"'{day}'")):
         clickhouse.command(
-            f"ALTER TABLE {table} DELETE WHERE event_id IN {{ids:Array(UUID)}} SETTINGS mutations_sync = 2",
+            f"ALTER TABLE {table} DELETE IN PARTITION {partition} WHERE event_id IN {{ids:Array(UUID)}}"
+            " SETTINGS mutations_sync = 2",
             {"ids": [str(one) for one in gone]},
         )
     writer.insert(read(batch[::2]).arrow_stream(part.topic_id, part.partition), old_token)
