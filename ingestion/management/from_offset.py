@@ -23,7 +23,8 @@ def add_arguments(parser: CommandParser) -> None:
         default=[],
         metavar="TOPIC:PARTITION:OFFSET",
         help="before starting, set the ledger to this offset, or to earliest or latest; PARTITION may be *. Can be "
-        "repeated. Shows what is skipped or read again and asks. Only while no process of the group runs",
+        "repeated. Shows what is skipped or read again and asks. Only while no process of the group runs; for a start "
+        "by hand, never in a service's definition, where every restart would move again",
     )
     parser.add_argument("--yes", action="store_true", help="do not ask whether --from-offset is meant")
 
