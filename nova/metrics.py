@@ -36,6 +36,11 @@ FEED_ANSWERS = Counter(
     "Feeds answered, by algorithm (ch: ranked from ClickHouse, time: newest first) and cache (hit, stale, miss).",
     ["algorithm", "cache"],
 )
+FEED_EXPERIMENT_ANSWERS = Counter(
+    "nova_feed_experiment_answers",
+    "Feeds answered, by the experiment whose weights ranked them (none: the settings') and cache (hit, stale, miss).",
+    ["experiment", "cache"],
+)
 FEED_STAGE_SECONDS = Histogram(
     "nova_feed_stage_seconds",
     "Seconds that one stage of a feed took: candidates (with counts), scoring, hydration, snapshot, fallback.",

@@ -1,4 +1,4 @@
-"""The breaker in the admin: its state now, what it did, and three buttons for those who may force it."""
+"""Ranking in the admin: the breaker, with three buttons for those who may force it, and experiments with a history."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
-from ranking import breaker
-from ranking.models import BreakerEvent
+from nova import clock
+from ranking import breaker, experiments
+from ranking.models import BreakerEvent, Experiment, ExperimentVersion
 
 _ACTS = {"open": "held open", "closed": "held closed", "": "released"}
 
@@ -62,3 +63,42 @@ class BreakerEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         else:
             messages.warning(request, f"Redis does not answer: the breaker is {_ACTS[state]} in one process only.")
         return HttpResponseRedirect(reverse("admin:ranking_breakerevent_changelist"))
+
+
+class ExperimentVersionInline(admin.TabularInline):  # type: ignore[type-arg]
+    """What an experiment was, and who made it so."""
+
+    model = ExperimentVersion
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("at", "by", *ExperimentVersion.COPIED)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Experiment)
+class ExperimentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Other weights for a share of the viewers. Each save is a version; an experiment ends by not being active."""
+
+    list_display = ("name", "share", "active", "freshness", "engagement", "affinity", "decay", "version", "now")
+    list_filter = ("active",)
+    search_fields = ("name",)
+    inlines = (ExperimentVersionInline,)
+    actions = None
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Experiment | None = None) -> tuple[str, ...]:
+        return ("name", "version") if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Experiment, form: Any, change: bool) -> None:
+        experiments.save(obj, by=request.user.get_username())
+
+    @admin.display(description="running", boolean=True)
+    def now(self, obj: Experiment) -> bool:
+        return obj.runs(clock.now())

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 
 from nova import clock, metrics
 from nova.errors import NovaError
-from ranking import breaker, candidates, entries, fallback, snapshot
+from ranking import breaker, candidates, entries, experiments, fallback, snapshot
 from ranking.entries import Entry
 from ranking.merge import rank
 from ranking.scoring import Weights
@@ -36,7 +36,8 @@ def obtain(viewer: str, algorithm: str, *, limit: int, explain: bool, now: datet
     invalidated is not. Raises what `build` does.
     """
     kept = snapshot.read(viewer, algorithm=algorithm, limit=limit, explain=explain)
-    if isinstance(kept, Slice) and kept.about.is_current(kept.generation):
+    version = weights_of(viewer, algorithm, now).version
+    if isinstance(kept, Slice) and kept.about.is_current(kept.generation, version):
         if kept.about.is_fresh(now):
             return kept, HIT
         if algorithm == CH and breaker.clickhouse.look().after is breaker.State.CLOSED:
@@ -55,22 +56,22 @@ def build(viewer: str, algorithm: str, now: datetime, generation: int | None = N
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     if generation is None:
         generation = snapshot.read(viewer, algorithm=algorithm, limit=0).generation
-    found = _ranked(viewer, now) if algorithm == CH else _by_time(viewer, now)
-    made = Snapshot.made(found, algorithm=algorithm, generation=generation, now=now)
+    weights = weights_of(viewer, algorithm, now)
+    found = _ranked(viewer, weights, now) if algorithm == CH else _by_time(viewer, now)
+    made = Snapshot.made(found, algorithm=algorithm, generation=generation, weights=weights, now=now)
     with _timed("snapshot"):
         snapshot.keep(viewer, made)
     return made
 
 
-def weights_of(viewer: str) -> Weights:
-    """What the parts of the viewer's scores weigh."""
-    return Weights.configured()
+def weights_of(viewer: str, algorithm: str, now: datetime) -> Weights:
+    """What the parts of the viewer's scores weigh. In order of time there is nothing to weigh."""
+    return experiments.weights_of(viewer, now) if algorithm == CH else Weights.configured()
 
 
-def _ranked(viewer: str, now: datetime) -> list[Entry]:
+def _ranked(viewer: str, weights: Weights, now: datetime) -> list[Entry]:
     with _timed("candidates"):
         known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now))
-    weights = weights_of(viewer)
     with _timed("scoring"):
         items = rank(
             known.candidates,
@@ -111,7 +112,8 @@ def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | Non
         kept = snapshot.read(viewer, algorithm=algorithm, limit=limit, explain=explain)
         if isinstance(kept, Missing):
             continue
-        if kept.about.is_current(kept.generation) and kept.about.is_fresh(clock.now()):
+        version = weights_of(viewer, algorithm, clock.now()).version
+        if kept.about.is_current(kept.generation, version) and kept.about.is_fresh(clock.now()):
             return kept
     return None
 

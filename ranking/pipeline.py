@@ -55,7 +55,8 @@ class Unavailable(Transient):
 @dataclass(frozen=True)
 class Page:
     """A page of a feed. items: each post as JSON, with its explanation when asked for; cursor: for the next page, None
-    at the end; algorithm: "ch" (ranked) or "time"; generated_at: RFC 3339; stale: nothing newer could be had."""
+    at the end; algorithm: "ch" (ranked) or "time"; generated_at: RFC 3339; stale: nothing newer could be had;
+    experiment: by whose weights it was ranked."""
 
     items: tuple[bytes, ...]
     cursor: str | None
@@ -66,6 +67,7 @@ class Page:
     snapshot_replaced: bool
     generated_at: str
     stale: bool
+    experiment: str | None = None
 
     @cached_property
     def posts(self) -> list[dict[str, Any]]:
@@ -108,11 +110,12 @@ def page(
     entries: Sequence[Entry] = found.part.entries
     after = found.part.after
     # A snapshot made before a block may hold authors who must not be seen by now.
-    if cursor is not None and not found.part.about.is_current(found.part.generation):
+    if cursor is not None and found.part.about.generation != found.part.generation:
         entries, after = _without_hidden(viewer, found.part, limit, explain)
     about = found.part.about
     has_more = after < found.part.length and bool(entries)
     metrics.FEED_ANSWERS.labels(about.algorithm, found.cache).inc()
+    metrics.FEED_EXPERIMENT_ANSWERS.labels(about.experiment or "none", found.cache).inc()
     return Page(
         items=tuple(entry.explained if explain else entry.item for entry in entries),
         cursor=_cursor(about, after, entries[-1].key, algo).encode(viewer) if has_more else None,
@@ -123,6 +126,7 @@ def page(
         snapshot_replaced=found.replaced,
         generated_at=about.generated_at,
         stale=found.last_good,
+        experiment=about.experiment or None,
     )
 
 
@@ -245,8 +249,10 @@ def _go_on(viewer: str, since: Cursor, whole: _Found, ids: Sequence[str], limit:
         if entry.id not in past and (entry.id in due or entry.key < since.last or about.algorithm != since.made_by)
     ]
     ranked_at = datetime.fromtimestamp(about.started, UTC)
-    made = Snapshot.made(rest, algorithm=about.algorithm, generation=about.generation, now=ranked_at)
-    kept = replace(made, about=replace(made.about, shown=len(shown)))
+    weights = building.weights_of(viewer, about.algorithm, ranked_at)
+    made = Snapshot.made(rest, algorithm=about.algorithm, generation=about.generation, weights=weights, now=ranked_at)
+    known = replace(made.about, shown=len(shown), version=about.version, experiment=about.experiment)
+    kept = replace(made, about=known)
     snapshot.keep(viewer, kept, shown=shown, pointed=False)
     return _Found(kept.cut(0, limit), whole.cache, whole.last_good, replaced=True)
 

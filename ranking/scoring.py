@@ -15,18 +15,27 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the parts weigh, the decay of freshness per hour, and the version that names these numbers."""
+    """What the parts weigh, the decay of freshness per hour, the version that names these numbers, and the experiment
+    they belong to, if any."""
 
     freshness: float
     engagement: float
     affinity: float
     decay: float
     version: str
+    experiment: str = ""
 
     @classmethod
     def configured(cls) -> Self:
         """The weights of the settings."""
-        return cls(**settings.RANKING_WEIGHTS, decay=settings.FRESHNESS_DECAY, version=settings.RANKING_VERSION)
+        said = settings.RANKING_WEIGHTS
+        return cls(
+            freshness=said["freshness"],
+            engagement=said["engagement"],
+            affinity=said["affinity"],
+            decay=settings.FRESHNESS_DECAY,
+            version=settings.RANKING_VERSION,
+        )
 
     def as_dict(self) -> dict[str, float | str]:
         return asdict(self)

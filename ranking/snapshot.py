@@ -24,6 +24,7 @@ from redis.commands.core import Script
 from nova import generations
 from ranking import cache, entries
 from ranking.entries import Entry
+from ranking.scoring import Weights
 
 # Posts deleted lately: a sorted set of ids that change data capture writes, whose snapshots still hold them.
 GONE = "gone:posts"
@@ -98,10 +99,11 @@ class About:
     fresh_until: float
     version: str
     shown: int = 0
+    experiment: str = ""
 
-    def is_current(self, generation: int) -> bool:
+    def is_current(self, generation: int, version: str) -> bool:
         """Made since the viewer's feed was last invalidated, with the weights of now."""
-        return self.generation == generation and self.version == settings.RANKING_VERSION
+        return self.generation == generation and self.version == version
 
     def is_fresh(self, now: datetime) -> bool:
         return now.timestamp() < self.fresh_until
@@ -138,7 +140,7 @@ class Snapshot:
     entries: list[Entry]
 
     @classmethod
-    def made(cls, found: Sequence[Entry], *, algorithm: str, generation: int, now: datetime) -> Self:
+    def made(cls, found: Sequence[Entry], *, algorithm: str, generation: int, weights: Weights, now: datetime) -> Self:
         """A new one, with an id that holds its time."""
         soft = settings.SNAPSHOT_SOFT_SECONDS if algorithm != TIME else _TIME_SOFT_SECONDS
         started = now.timestamp()
@@ -150,7 +152,8 @@ class Snapshot:
             started=started,
             # Feeds made together must not all expire together.
             fresh_until=started + min(soft, settings.SNAPSHOT_SOFT_SECONDS) * uniform(0.9, 1.1),
-            version=settings.RANKING_VERSION,
+            version=weights.version,
+            experiment=weights.experiment,
         )
         return cls(about, list(found))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from math import log
 
 from django.conf import settings
 
@@ -25,8 +24,12 @@ def algorithm_of(viewer: str) -> str:
 def choose(viewer: str, shares: Mapping[str, float]) -> str | None:
     """The part a viewer is in. shares: salt → percent, at most 100 in all; None: in the rest.
 
-    Weighted rendezvous hashing: each part gets exactly its share, and a part that comes or goes takes its viewers with
-    it and leaves most others where they are.
+    Each part takes its share out of those that the parts before it left, by a hash of its own. So the last part may be
+    added, grow or shrink without moving anybody between the others.
     """
-    parts: dict[str | None, float] = {None: max(0.0, 100 - sum(shares.values())), **shares}
-    return max(parts, key=lambda salt: -parts[salt] / log(fraction(viewer, salt or "")))
+    left = 100.0
+    for salt, share in shares.items():
+        if fraction(viewer, salt) * left < share:
+            return salt
+        left -= share
+    return None

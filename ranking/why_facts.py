@@ -62,7 +62,7 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
             "affinity": ranked.score.affinity,
             "final": ranked.score.final,
             "inputs": inputs_of(ranked.score.age_hours, ranked.counts, ranked.interactions),
-            "weights": building.weights_of(viewer).as_dict(),
+            "weights": building.weights_of(viewer, building.CH, now).as_dict(),
         },
         moved_by_diversity=None if ranked is None else ranked.moved_by,
         duplicate_of=verdict.duplicate_of,
@@ -97,7 +97,7 @@ def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict]:
         gathered.candidates,
         counts=gathered.counts,
         interactions=gathered.interactions,
-        weights=building.weights_of(viewer),
+        weights=building.weights_of(viewer, building.CH, now),
         now=now,
         limit=len(gathered.candidates),
     )

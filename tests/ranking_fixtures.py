@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from nova import clickhouse, redis
-from ranking import authors, breaker, cache, snapshot, trending
+from ranking import authors, breaker, cache, experiments, snapshot, trending
 from tests.feeds import Feeds
 
 TABLES = (
@@ -71,5 +71,6 @@ def forget() -> None:
     cache.reset()
     authors.forget()
     breaker.clickhouse.forget()
+    experiments.forget()
     keys = [breaker.clickhouse.key, snapshot.GONE, *map(trending.key, trending.WINDOWS)]
     redis.cache().delete(*keys)

@@ -88,6 +88,7 @@ def _body(page: pipeline.Page, seconds: float) -> bytes:
         "snapshot_replaced": page.snapshot_replaced,
         "generated_at": page.generated_at,
         "stale": page.stale,
+        "experiment": page.experiment,
         "latency_ms": round(seconds * 1000, 2),
     }
     return b'{"posts":[' + b",".join(page.items) + b"]," + to_json(about)[1:]

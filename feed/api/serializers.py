@@ -77,6 +77,7 @@ class FeedSerializer(serializers.Serializer[Any]):
     snapshot_replaced = serializers.BooleanField()
     generated_at = serializers.DateTimeField()
     stale = serializers.BooleanField(help_text="Nothing newer could be had: no engine answers.")
+    experiment = serializers.CharField(allow_null=True, help_text="By whose weights the feed was ranked.")
     latency_ms = serializers.FloatField()
 
 

@@ -21,7 +21,7 @@ class WhyParameters(serializers.Serializer[Any]):
 
 
 class WhySourceSerializer(serializers.Serializer[Any]):
-    source = serializers.CharField(help_text="followees, trending, affinity or newest.")
+    source = serializers.CharField(help_text="followees, trending, affinity or newest.")  # type: ignore[assignment]
     proposes = serializers.BooleanField()
     code = serializers.CharField(help_text="proposed, or why not: not_followed, too_old, too_few_people …")
     message = serializers.CharField()

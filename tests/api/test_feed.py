@@ -20,6 +20,7 @@ FIELDS = {
     "snapshot_replaced",
     "generated_at",
     "stale",
+    "experiment",
     "latency_ms",
 }
 POST = {"id", "author", "created_at", "text", "media", "counts", "seen"}

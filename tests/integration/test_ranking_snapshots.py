@@ -11,6 +11,7 @@ import pytest
 from community.models import Block
 from nova import redis
 from ranking import building, pipeline, snapshot
+from ranking.scoring import Weights
 from ranking.snapshot import Snapshot
 from tests.client import wait_until
 from tests.feeds import Feeds, invalidate, member
@@ -173,7 +174,8 @@ def test_a_slow_rebuild_does_not_overwrite_a_newer_generation(viewer: UUID) -> N
 
 def test_of_two_rebuilds_of_one_generation_the_later_begun_stays(feeds: Feeds, viewer: UUID) -> None:
     def made(minutes: int) -> Snapshot:
-        return Snapshot.made([], algorithm="ch", generation=0, now=feeds.now + timedelta(minutes=minutes))
+        now = feeds.now + timedelta(minutes=minutes)
+        return Snapshot.made([], algorithm="ch", generation=0, weights=Weights.configured(), now=now)
 
     assert snapshot.keep(str(viewer), made(1))
     assert not snapshot.keep(str(viewer), made(0))

@@ -36,7 +36,10 @@ def test_all_in_parts_leaves_nobody_over() -> None:
     assert {split.choose(viewer, {}) for viewer in VIEWERS} == {None}
 
 
-def test_who_was_in_a_part_stays_when_it_grows() -> None:
-    before = {viewer for viewer in VIEWERS if split.choose(viewer, {"a": 10}) == "a"}
-    after = {viewer for viewer in VIEWERS if split.choose(viewer, {"a": 30}) == "a"}
-    assert before < after
+def test_the_last_part_takes_from_the_rest_alone() -> None:
+    def parts(shares: dict[str, float]) -> list[str | None]:
+        return [split.choose(viewer, shares) for viewer in VIEWERS]
+
+    for before, after in pairwise(({"a": 10}, {"a": 10, "b": 5}, {"a": 10, "b": 50})):
+        moves = {pair for pair in zip(parts(before), parts(after), strict=True) if len(set(pair)) == 2}
+        assert moves == {(None, "b")}

@@ -1,0 +1,97 @@
+"""Other weights for some of the viewers: which experiment a viewer is in, and how staff change one.
+
+Each process remembers the running experiments and asks PostgreSQL again every few seconds, beside the calls and never
+in their way. Without PostgreSQL the last ones known go on; a process that never knew any uses the settings.
+"""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import cache as once
+from time import monotonic
+
+from django.db import DatabaseError, InterfaceError, connection, transaction
+
+from nova import clock
+from ranking import split
+from ranking.models import Experiment, ExperimentVersion
+from ranking.scoring import Weights
+
+log = logging.getLogger(__name__)
+
+REMEMBER_SECONDS = 5.0
+_lock = threading.Lock()
+_known: list[Experiment] | None = None
+_again_at = 0.0
+
+
+def weights_of(viewer: str, now: datetime) -> Weights:
+    """What the parts of the viewer's scores weigh: by their experiment, else by the settings."""
+    running = {one.salt: one for one in _active() if one.runs(now)}
+    chosen = split.choose(viewer, {salt: one.share for salt, one in running.items()}) if running else None
+    if chosen is None:
+        return Weights.configured()
+    one = running[chosen]
+    return Weights(one.freshness, one.engagement, one.affinity, one.decay, one.label, experiment=one.name)
+
+
+def save(experiment: Experiment, by: str) -> None:
+    """Keep an experiment as its next version, and in the history who made it. Raises `ValidationError`."""
+    with transaction.atomic():
+        # One change at a time: the shares of all are checked together.
+        list(Experiment.objects.select_for_update().order_by("id"))
+        experiment.full_clean()
+        last = Experiment.objects.filter(id=experiment.id).values_list("version", flat=True).first()
+        experiment.version = (last or 0) + 1
+        experiment.save()
+        numbers = {name: getattr(experiment, name) for name in ExperimentVersion.COPIED}
+        ExperimentVersion.objects.create(experiment=experiment, at=clock.now(), by=by, **numbers)
+    forget()
+
+
+def forget() -> None:
+    """Ask PostgreSQL at the next call, and wait for its answer."""
+    global _known
+    with _lock:
+        _known = None
+
+
+def _active() -> list[Experiment]:
+    global _again_at, _known
+    known = _known
+    if known is not None and monotonic() < _again_at:
+        return known
+    with _lock:
+        if _known is None:
+            _again_at = monotonic() + REMEMBER_SECONDS
+            _known = _read() or []
+        elif monotonic() >= _again_at:
+            _again_at = monotonic() + REMEMBER_SECONDS
+            _reader().submit(_renew)
+        return _known
+
+
+def _read() -> list[Experiment] | None:
+    try:
+        with transaction.atomic():
+            return list(Experiment.objects.filter(active=True).order_by("id"))
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("the experiments cannot be read, the last known go on: %s", error)
+        return None
+
+
+def _renew() -> None:
+    global _known
+    try:
+        found = _read()
+        if found is not None:
+            with _lock:
+                _known = found
+    finally:
+        connection.close()
+
+
+@once
+def _reader() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="experiments")
