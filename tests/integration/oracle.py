@@ -21,11 +21,15 @@ _COUNTS = """
 """
 _SUMS = "sum(impressions), sum(views), sum(clicks), sum(likes), sum(comments), sum(shares)"
 _NOBODY = "toUUID('00000000-0000-0000-0000-000000000000')"
+# Sums that are all 0 need no row: ClickHouse drops it.
+_ZEROS = "(0, 0, 0, 0, 0, 0)"
 # For each aggregate: what it says, and what it should say by `events`.
 _VIEWS = {
     "post_counters": (
-        f"SELECT post_id, {_SUMS} FROM post_counters WHERE post_id IN posts GROUP BY post_id",
-        f"SELECT post_id, {_COUNTS} FROM events WHERE post_id IN posts GROUP BY post_id",
+        f"SELECT post_id, {_SUMS} FROM post_counters WHERE post_id IN posts GROUP BY post_id"
+        f" HAVING ({_SUMS}) != {_ZEROS}",
+        f"SELECT post_id, {_COUNTS} FROM events WHERE post_id IN posts GROUP BY post_id"
+        f" HAVING (impressions, views, clicks, likes, comments, shares) != {_ZEROS}",
     ),
     "post_metrics_1h": (
         f"SELECT hour, post_id, {_SUMS}, sum(dwell_ms), uniqMerge(reactors) FROM post_metrics_1h"

@@ -20,6 +20,7 @@ from ingestion.ledger import Partition, Pending
 from ingestion.models import Offset
 from nova import clickhouse, clock
 from nova.errors import Ambiguous, Overloaded, Transient
+from tests.client import wait_until
 from tests.integration import oracle
 from tests.integration.batches import lines, messages, read
 from tests.integration.ingest import Crowd
@@ -232,10 +233,10 @@ def test_what_was_deleted_can_be_stored_again(sink, claim, crowd) -> None:
     day = events[0].event_time.date()
     for table, partition in (("events", f"{day:%Y%m%d}"), ("event_ids", f"'{day}'")):
         clickhouse.command(
-            f"ALTER TABLE {table} DELETE IN PARTITION {partition} WHERE event_id IN {{ids:Array(UUID)}}"
-            " SETTINGS mutations_sync = 2",
+            f"ALTER TABLE {table} DELETE IN PARTITION {partition} WHERE event_id IN {{ids:Array(UUID)}}",
             {"ids": [str(one) for one in gone]},
         )
+    wait_until(lambda: clickhouse.query("SELECT count() FROM system.mutations WHERE NOT is_done") == [(0,)], "deleted")
     writer.insert(read(batch[::2]).arrow_stream(part.topic_id, part.partition), old_token)
     assert oracle.lost(ids(events)) == gone, "control: the old token swallows them"
 
