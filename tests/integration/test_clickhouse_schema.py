@@ -1,0 +1,83 @@
+"""verify_clickhouse: the schema on the server is the declared one, or it says what differs."""
+
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from clickhouse_sql import schema
+from clickhouse_sql.verify import differences
+from nova import clickhouse
+
+DATABASE = "nova_schema_test"
+
+
+@pytest.fixture
+def database(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database of its own with the declared schema, so that spoiling it harms nobody."""
+    monkeypatch.setitem(settings.CLICKHOUSE, "database", DATABASE)
+    # The process's connections stay in the database they were made for.
+    pool = clickhouse._Pool(2)
+    monkeypatch.setattr(clickhouse, "_pool", lambda: pool)
+    clickhouse.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}", database="default")
+    for script in schema.declared():
+        for statement in script.statements:
+            clickhouse.command(statement)
+    yield DATABASE
+    clickhouse.command(f"DROP DATABASE {DATABASE} SYNC", database="default")
+
+
+def test_what_the_deployment_made_is_as_declared(prepared: Any) -> None:
+    assert differences() == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "table", "what"),
+    [
+        ("ALTER TABLE events MODIFY SETTING fsync_after_insert = 0", "events", "setting fsync_after_insert"),
+        (
+            "ALTER TABLE post_counters MODIFY SETTING non_replicated_deduplication_window = 0",
+            "post_counters",
+            "setting non_replicated_deduplication_window",
+        ),
+        ("ALTER TABLE events DROP INDEX event_id_bloom", "events", "index event_id_bloom"),
+        ("ALTER TABLE events MODIFY TTL toDateTime(event_time) + INTERVAL 9 DAY", "events", "TTL"),
+        ("ALTER TABLE posts_cdc ADD COLUMN mood String", "posts_cdc", "column mood"),
+        ("ALTER TABLE events MODIFY COLUMN dwell_ms UInt64", "events", "column dwell_ms"),
+        ("DROP VIEW mv_seen_posts", "mv_seen_posts", "engine"),
+        ("DROP TABLE follows_cdc", "follows_cdc", "sorting key"),
+        (
+            "ALTER TABLE mv_event_ids MODIFY QUERY SELECT toDate(event_time) AS day, user_id AS event_id FROM events",
+            "mv_event_ids",
+            "select",
+        ),
+    ],
+)
+def test_every_kind_of_difference_is_found(database: str, spoil: str, table: str, what: str) -> None:
+    assert differences() == []
+    clickhouse.command(spoil)
+    assert (table, what) in {(difference.table, difference.what) for difference in differences()}
+    said = StringIO()
+    with pytest.raises(CommandError) as error:
+        call_command("verify_clickhouse", stdout=StringIO(), stderr=said)
+    assert error.value.returncode == 1
+    assert table in said.getvalue()
+
+
+def test_a_key_that_is_not_the_declared_one_is_found(database: str) -> None:
+    # Case 52: with the version in the sorting key, FINAL would return every version of a row.
+    clickhouse.command("DROP TABLE likes_cdc")
+    (declared,) = (one for one in schema.declared() if one.name.endswith("likes_cdc.sql"))
+    clickhouse.command(
+        declared.statements[0].replace("ORDER BY (user_id, post_id)", "ORDER BY (user_id, post_id, version)")
+    )
+    found = {difference.what: difference for difference in differences() if difference.table == "likes_cdc"}
+    assert found["sorting key"].found == "user_id, post_id, version"
+    assert found["sorting key"].wanted == "user_id, post_id"
+
+
+def test_kafka_engine_is_never_declared() -> None:
+    assert not any("Kafka" in statement for script in schema.declared() for statement in script.statements)
