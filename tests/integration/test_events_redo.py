@@ -90,7 +90,7 @@ def test_the_successor_needs_the_same_token(sink, claim, dies) -> None:
         sink.flush(part, batch)
     successor, pending = claim()
     assert pending is not None
-    sink.redo(successor, replace(pending, token="another token"), batch)
+    sink.redo(successor, replace(pending, token=f"another {uuid4()}"), batch)
     assert len(oracle.doubled({event.event_id for event in events})) == 30
     assert oracle.miscounted(crowd.posts) == {}
 

@@ -17,15 +17,17 @@ from confluent_kafka import Consumer, TopicPartition
 from uuid_utils.compat import uuid7
 
 from embedded.service import http_ok
-from ingestion import ledger, rewind
+from ingestion import dedup, ledger, rewind
 from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_DATA_LOSS, EXIT_DEAD_LETTERS, EXIT_FENCED, EXIT_SETTINGS, Fenced, Halt
 from ingestion.events import EventsSink
-from nova import kafka, topics
+from ingestion.models import Offset
+from nova import clock, kafka, redis, topics
 from nova.errors import Permanent
 from tests.apps import ROOT, Apps
 from tests.client import Api, event, wait_until
 from tests.integration import oracle
+from tests.integration.batches import lines, messages
 from tests.integration.commands import manage, started
 from tests.integration.ingest import Crowd, Tail
 from tests.world import World
@@ -215,6 +217,44 @@ def test_reading_again_from_the_beginning_doubles_nothing(crowd: Crowd, tail: Ta
     said = run_from(tail, f"events:2:{start}", 2)
     assert "400" in said
     crowd.assert_exact()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("prepared")
+def test_a_rewind_that_believes_its_own_claims_doubles(crowd: Crowd) -> None:
+    """Negative control: what is behind the ledger's offset must be looked up, or it is stored again."""
+    client = redis.durable(10.0)
+    client.hset(dedup.SENTINEL, mapping={"run": client.info("server")["run_id"], "since": 1})
+    events = crowd.events(50, event_time=clock.now())
+    ids = {event.event_id for event in events}
+    topic_id, sink, batch = uuid4().hex, EventsSink(), messages(lines(events))
+    for doubled in (set(), ids):
+        part, _ = ledger.claim("events", topics.EVENTS, topic_id, 0, low=0, high=10**9)
+        if doubled:
+            part.notes["stored_up_to"] = -1
+        sink.flush(part, batch)
+        assert oracle.doubled(ids) == doubled
+        Offset.objects.filter(pk=part.row).update(next_offset=0)
+    client.delete(dedup.SENTINEL)
+
+
+def test_changes_are_read_again(world: World, apps: Apps) -> None:
+    """--from-offset for the changes: repeats are the same versions, and the consumer goes on behind them."""
+    post = world.post(world.member(), "the only text")
+    wait_until(lambda: world.count(f"posts_cdc FINAL WHERE id = '{post}'"), "the post")
+    apps.process("cdc").stop()
+    process = started("run_cdc_consumer", "--from-offset", f"{topics.of_table('posts')}:*:earliest", "--yes")
+    try:
+        later = world.post(world.member())
+        wait_until(lambda: world.count(f"posts_cdc FINAL WHERE id = '{later}'"), "the post after it", 60)
+        wait_until(lambda: world.count(f"posts_cdc WHERE id = '{post}'"), "the post, perhaps twice before a merge")
+        assert world.count(f"posts_cdc FINAL WHERE id = '{post}' AND text = 'the only text'") == 1
+    finally:
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+        apps.restart("cdc")
+    assert process.returncode == 0, said
+    assert "partitions set" in said
 
 
 def test_retention_has_passed_the_offset(crowd: Crowd, tail: Tail, stopped) -> None:
