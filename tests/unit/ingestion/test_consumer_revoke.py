@@ -45,6 +45,12 @@ class Client:
     def commit(self, **arguments: object) -> None:
         raise KafkaException(KafkaError(KafkaError._STATE))
 
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        pass
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        pass
+
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         self.unassigned += partitions
 
