@@ -9,7 +9,6 @@ from django.core.management.base import BaseCommand, CommandParser
 from ingestion.batcher import Bounds
 from ingestion.cdc import BATCH_SECONDS, NAME, WORKERS, CdcSink
 from ingestion.consumer import Runtime
-from ingestion.flushing import Workers
 from ingestion.management import from_offset
 
 EXIT_CODES = """exit codes:
@@ -25,21 +24,12 @@ SIGTERM: no more is read, and the batches under way get DRAIN_SECONDS to be stor
 HEALTH_PORT (0: off) serves /healthz, which fails when polling stalls, and /metrics."""
 
 
-class CdcRuntime(Runtime):
-    """Small batches at once, by many threads that mostly wait for the same insert."""
-
-    def __init__(self, sink: CdcSink) -> None:
-        super().__init__(sink)
-        self._bounds = Bounds(settings.BATCH_MESSAGES, BATCH_SECONDS)
-        self._workers = Workers(WORKERS, self._carry_out)
-
-
 class Command(BaseCommand):
     help = (
         "Reads the changes of posts, follows, likes, comments and blocks into ClickHouse; the newest version of a row "
         "wins there. Likes and comments are also published as events. Any number of processes share the work."
     )
-    # It must start while other parts of the project are being changed, and needs no URLs.
+    # The checks would import every view and URL, which a consumer never uses.
     requires_system_checks: list[str] = []
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -54,4 +44,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         sink = CdcSink(options["group"])
         from_offset.apply(self, sink.name, sink.topics, options)
-        sys.exit(CdcRuntime(sink).run())
+        # Small batches at once, by many threads that mostly wait for the same insert.
+        sys.exit(Runtime(sink, bounds=Bounds(settings.BATCH_MESSAGES, BATCH_SECONDS), workers=WORKERS).run())
