@@ -19,7 +19,7 @@ class Batcher(Generic[T]):
     """Messages of one partition in the order of their offsets, cut into batches.
 
     next_offset: what comes before it was had already and is dropped. redo: the last offset of a batch that must come
-    out first, exactly as it once was, whatever the bounds say.
+    out first, exactly as it once was, whatever the bounds say. since: from when on the first that waits has waited.
     """
 
     def __init__(self, bounds: Bounds, *, next_offset: int, redo: int | None = None) -> None:
@@ -28,7 +28,7 @@ class Batcher(Generic[T]):
         self._bounds = bounds
         self._redo = redo
         self._waiting: list[tuple[int, int, T]] = []
-        self._since = 0.0
+        self.since = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -38,10 +38,15 @@ class Batcher(Generic[T]):
         if offset < self.next_offset:
             return
         if not self._waiting:
-            self._since = now
+            self.since = now
         self._waiting.append((offset, size, message))
         self.next_offset = offset + 1
         self.size += size
+
+    @property
+    def most(self) -> int:
+        """How many messages make a batch full, whatever their size."""
+        return self._bounds.messages
 
     @property
     def full(self) -> bool:
@@ -52,7 +57,7 @@ class Batcher(Generic[T]):
         """Is there a batch to take?"""
         if self._redo is not None:
             return self.next_offset > self._redo
-        return bool(self._waiting) and (self.full or now - self._since >= self._bounds.seconds)
+        return bool(self._waiting) and (self.full or now - self.since >= self._bounds.seconds)
 
     def take(self, now: float) -> list[T]:
         """Remove and return the next batch: what the bounds allow (at least one message), or just what is redone."""
@@ -60,7 +65,7 @@ class Batcher(Generic[T]):
         self._redo = None
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         self.size -= sum(size for _, size, _ in batch)
-        self._since = now
+        self.since = now
         return [message for _, _, message in batch]
 
     def drop(self) -> None:

@@ -13,7 +13,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.conf import settings
 
-from ingestion import assignment, health
+from ingestion import assignment, health, turns
 from ingestion.assignment import patiently
 from ingestion.batcher import Bounds
 from ingestion.errors import EXIT_CLEAN, EXIT_DATA_LOSS, EXIT_FENCED, EXIT_SETTINGS, EXIT_UNEXPECTED, Fenced, Halt
@@ -26,6 +26,8 @@ from nova.errors import Transient
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.05
+# While a batch waits for a free worker: the sooner that is seen, the less of the worker's time is lost.
+_BUSY_POLL_SECONDS = 0.005
 _POLL_MESSAGES = 10_000
 _REPORT_SECONDS = 10.0
 # A short wait for room is cheaper than pausing, which throws away what was fetched ahead.
@@ -46,6 +48,7 @@ class Runtime:
         self._held: dict[tuple[str, int], Held] = {}
         self._workers = Workers(workers, self._carry_out)
         self._full = Watch()
+        self._held_back = False
         self._stopping = False
         self._polled = time.monotonic()
         self._reported = time.monotonic()
@@ -89,7 +92,7 @@ class Runtime:
 
     def _consume(self) -> None:
         # Fetched ahead: bounded by partition, or a backlog in many partitions would fill the memory.
-        client = kafka.consumer(self._sink.name, **{"queued.max.messages.kbytes": 8192})
+        client = kafka.consumer(self._sink.name, **{"queued.max.messages.kbytes": 4096})
         client.subscribe(
             list(self._sink.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -120,31 +123,14 @@ class Runtime:
         room = most - messages if size < _WAITING_BYTES else 0
         waited = self._full.lasts(room <= 0)
         if room > 0:
-            self._pause(client, [held for held in self._held.values() if self._stuck(held)])
-            self._resume(client, [held for held in self._held.values() if not self._stuck(held)])
-            return client.consume(min(room, _POLL_MESSAGES), _POLL_SECONDS)
+            turns.give(client, self._held.values(), turns.resting(self._held.values(), self._polled))
+            wait = _BUSY_POLL_SECONDS if self._held_back else _POLL_SECONDS
+            return client.consume(min(room, _POLL_MESSAGES), wait)
         if waited < _PAUSE_AFTER_SECONDS:
             self._settle(client, self._workers.finished(_POLL_SECONDS))
             return []
-        self._pause(client, list(self._held.values()))
+        turns.give(client, self._held.values(), list(self._held.values()))
         return client.consume(1, _POLL_SECONDS)
-
-    def _stuck(self, held: Held) -> bool:
-        """Its batch is tried again and again, and the next one is full: reading on would only fill the memory."""
-        lasting = held.flying and time.monotonic() - held.flying_since > _PAUSE_AFTER_SECONDS
-        return bool(lasting and held.batcher.full)
-
-    def _pause(self, client: Consumer, which: list[Held]) -> None:
-        if todo := [held for held in which if not held.paused]:
-            client.pause([TopicPartition(held.part.topic, held.part.partition) for held in todo])
-            for held in todo:
-                held.paused = True
-
-    def _resume(self, client: Consumer, which: list[Held]) -> None:
-        if todo := [held for held in which if held.paused]:
-            client.resume([TopicPartition(held.part.topic, held.part.partition) for held in todo])
-            for held in todo:
-                held.paused = False
 
     def _take_in(self, messages: list[Message]) -> None:
         now = time.monotonic()
@@ -168,10 +154,15 @@ class Runtime:
     # Batches ----------------------------------------------------------------------------------------------------------
 
     def _hand_out(self, client: Consumer) -> None:
+        """Give batches to the free workers, the longest waiting first. The others grow, so that the slower ClickHouse
+        is, the fewer and larger are its inserts."""
         now = time.monotonic()
-        for held in self._held.values():
-            if held.flying or held.fenced_at is not None or not held.batcher.due(now):
-                continue
+        able = [held for held in self._held.values() if not held.flying and held.fenced_at is None]
+        due = [held for held in able if held.batcher.due(now)]
+        due.sort(key=lambda held: (held.pending is None, held.batcher.since))
+        free = self._workers.free
+        self._held_back = len(due) > free
+        for held in due[:free]:
             size = held.batcher.size
             job = Job(held, held.batcher.take(now), held.pending)
             held.flying, held.flying_size, held.flying_since = len(job.messages), size - held.batcher.size, now
@@ -251,6 +242,8 @@ class Runtime:
 
     def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         leaving = [self._held[key] for p in partitions if (key := (p.topic, p.partition)) in self._held]
+        # Nothing of a pause may outlast the assignment.
+        turns.give(client, leaving, [])
         self._drain(client, leaving)
         self._forget(partitions, "revoked")
         client.incremental_unassign(partitions)

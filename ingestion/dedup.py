@@ -126,8 +126,11 @@ def decide(part: Partition, columns: Columns, stored_up_to: int) -> Verdict:
 
 def _first_of_each(ids: Ids) -> Int64s:
     """The row of the first copy of each id, ascending."""
+    each = ids.tolist()
+    if len(set(each)) == len(each):
+        return np.arange(len(each))
     seen: dict[bytes, int] = {}
-    for row, identifier in enumerate(ids.tolist()):
+    for row, identifier in enumerate(each):
         seen.setdefault(identifier, row)
     return np.fromiter(seen.values(), np.int64, len(seen))
 

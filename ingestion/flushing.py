@@ -62,16 +62,21 @@ class Done:
 
 
 class Workers:
-    """`count` threads that run `carry_out` on jobs. Daemons: a hanging insert does not keep the process from ending."""
+    """`count` threads that run `carry_out` on jobs. Daemons: a hanging insert does not keep the process from ending.
+
+    free: how many have nothing to do, as far as `finished` has told. Both it and `submit` are for one thread only.
+    """
 
     def __init__(self, count: int, carry_out: Callable[[Job], None]) -> None:
         self._carry_out = carry_out
+        self.free = count
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         for number in range(count):
             threading.Thread(target=self._work, name=f"flush-{number}", daemon=True).start()
 
     def submit(self, job: Job) -> None:
+        self.free -= 1
         self._jobs.put(job)
 
     def finished(self, wait: float) -> list[Done]:
@@ -82,6 +87,7 @@ class Workers:
             while True:
                 found.append(self._done.get_nowait())
         except queue.Empty:
+            self.free += len(found)
             return found
 
     def _work(self) -> None:
