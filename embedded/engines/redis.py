@@ -102,6 +102,8 @@ class Redis(Service):
             f"requirepass {self._password}",
             f'dir "{self._folder}"',
             "appendonly yes",
+            # The file has it all: a snapshot each minute beside it, and one before each FLUSHALL, would only cost time.
+            'save ""',
             "maxmemory-policy noeviction",
             "daemonize no",
         ]
