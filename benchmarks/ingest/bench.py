@@ -116,7 +116,7 @@ class Bench:
     def forget_claims(self) -> None:
         """Empty Redis, and let it look as if it had run for long: else each event of the backlog is looked up in
         ClickHouse, since its claim might have been lost."""
-        client = redis.Redis.from_url(self.env["REDIS_URL"])
+        client = redis.Redis.from_url(self.env["REDIS_URL"], socket_timeout=120)
         client.flushall()
         client.hset("dedup-sentinel", mapping={"run": str(client.info("server")["run_id"]), "since": "0"})
 
