@@ -6,7 +6,7 @@ LOCK := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs test check lock venv venv-dev
+.PHONY: help demo up down status logs test check bench-jobs lock venv venv-dev
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ check: venv-dev ## style, types, import directions
 	@$(RUN) -m ruff format --check .
 	@NOVA_VAR=var/check $(STACK) run --planned -- mypy .
 	@.venv/bin/lint-imports
+
+bench-jobs: venv-dev ## how fast suggestions and trending are made; needs `make up`
+	@$(STACK) run -- $(RUN) -m benchmarks.jobs --out benchmarks/results/jobs.json
 
 lock: venv-dev ## renew the lock files from requirements/*.in and embedded/jgo.toml
 	@for name in base embedded dev; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done

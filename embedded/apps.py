@@ -55,7 +55,7 @@ def programs(var: Path, ports: Mapping[str, int], env: Mapping[str, str], *, dem
         consumer("events-consumer", "events consumer", "run_events_consumer", (*STORES, *schema, "topics")),
         consumer("cdc-consumer", "CDC consumer", "run_cdc_consumer", (*STORES, *schema, "topics", "cdc-connector")),
         server(
-            *("worker", "Celery worker", *celery, "worker", "--concurrency=2", "--loglevel=INFO"),
+            *("worker", "Celery worker", *celery, "worker", "--concurrency=3", "--loglevel=INFO"),
             *("--without-gossip", "--without-mingle", f"--hostname={var.name}@%h"),
             needs=(*STORES, *schema),
         ),
