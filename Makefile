@@ -6,10 +6,10 @@ LOCK := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs test check bench-jobs lock venv venv-dev
+.PHONY: help demo up down status logs test check bench-ingest bench-jobs lock venv venv-dev
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: venv ## install, start everything and a simulated community; Ctrl-C stops it
 	@$(STACK) demo
@@ -34,6 +34,9 @@ check: venv-dev ## style, types, import directions
 	@$(RUN) -m ruff format --check .
 	@NOVA_VAR=var/check $(STACK) run --planned -- mypy .
 	@.venv/bin/lint-imports
+
+bench-ingest: venv-dev ## the consumers beside ClickHouse's own engine and the raw ceilings
+	@$(RUN) -m benchmarks.ingest $(ARGS)
 
 bench-jobs: venv-dev ## how fast suggestions and trending are made; needs `make up`
 	@$(STACK) run -- $(RUN) -m benchmarks.jobs --out benchmarks/results/jobs.json
