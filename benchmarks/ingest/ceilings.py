@@ -28,6 +28,7 @@ def consume_only(bench: Bench, total: int, told: Callable[[int], None]) -> Resul
             "group.id": "bench-consume-only",
             "enable.auto.commit": False,
             "queued.max.messages.kbytes": 65_536,
+            "fetch.queue.backoff.ms": 5,
         }
     )
     client.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
