@@ -24,8 +24,18 @@ from embedded.service import http_ok
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+# The steps of a deployment, in its order.
+STEPS = (["migrate", "--noinput"], ["migrate_clickhouse"], ["migrate_topics"], ["setup_cdc"])
 _COMMANDS = {"cdc": "run_cdc_consumer", "events": "run_events_consumer"}
 NAMES = ("web", *_COMMANDS)
+
+
+def deploy(environment: Mapping[str, str]) -> None:
+    """Make every schema, topic and the connector with the commands of a deployment."""
+    for step in STEPS:
+        command = [sys.executable, "manage.py", *step]
+        done = subprocess.run(command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{step[0]} failed:\n{done.stdout}{done.stderr}"
 
 
 class App:

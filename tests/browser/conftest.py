@@ -1,8 +1,6 @@
 """A browser before Nova's own web server and consumers, over the engines of the test run."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -11,13 +9,11 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from tests.apps import ROOT, Apps, running_apps
+from tests.apps import ROOT, Apps, deploy, running_apps
 from tests.browser import chromium
 from tests.client import Api
 from tests.world import World
 
-# The steps of a deployment, in its order.
-STEPS = (["migrate", "--noinput"], ["migrate_clickhouse"], ["migrate_topics"], ["setup_cdc"])
 PASSWORD = "correct horse battery staple"
 
 expect.set_options(timeout=30_000)
@@ -35,10 +31,7 @@ def chromium_path() -> str:
 @pytest.fixture(scope="package")
 def prepared() -> Path:
     """Every schema, topic and the connector, made by the commands of a deployment; the folder for our processes."""
-    for step in STEPS:
-        command = [sys.executable, "manage.py", *step]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{step[0]} failed:\n{done.stdout}{done.stderr}"
+    deploy(os.environ)
     return ROOT / os.environ.get("NOVA_VAR", "var-test") / "browser"
 
 

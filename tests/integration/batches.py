@@ -10,6 +10,10 @@ from ingestion import columns
 from ingestion.contract import Event
 
 
+class Died(BaseException):
+    """Stands for kill -9."""
+
+
 def messages(values: Sequence[bytes | None], first: int = 0) -> list[Message]:
     """Messages of events[0] with these values, at the offsets from `first` on."""
     stamp = (1, int(time.time() * 1000))

@@ -16,10 +16,16 @@ class Ran:
     said: str
 
 
-def manage(*arguments: str) -> Ran:
-    """Run `manage.py …` to its end."""
+def manage(*arguments: str, **environment: str) -> Ran:
+    """Run `manage.py …` to its end; `environment` is laid over this process's own."""
     done = subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     return Ran(done.returncode, done.stdout + done.stderr)
 

@@ -1,30 +1,26 @@
 """The prepared stores and Nova's own processes, once for all integration tests of a run."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from tests.apps import ROOT, Apps, running_apps
+from ingestion import ledger
+from ingestion.events import EventsSink
+from ingestion.ledger import Partition, Pending
+from tests.apps import Apps, deploy, running_apps
 from tests.client import Api
+from tests.integration.ingest import Crowd, Tail
 from tests.world import World
-
-# The steps of a deployment, in its order.
-STEPS = (["migrate", "--noinput"], ["migrate_clickhouse"], ["migrate_topics"], ["setup_cdc"])
 
 
 @pytest.fixture(scope="session")
 def prepared(stack: Any) -> Any:
     """The stack with every schema, topic and the connector made by the commands that a deployment uses."""
-    for step in STEPS:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *step], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{step[0]} failed:\n{done.stdout}{done.stderr}"
+    deploy(os.environ)
     return stack
 
 
@@ -45,3 +41,41 @@ def world(api: Api, prepared: Any) -> Iterator[World]:
     made = World(api, prepared.env["DATABASE_URL"])
     yield made
     made.close()
+
+
+@pytest.fixture
+def crowd() -> Crowd:
+    return Crowd()
+
+
+@pytest.fixture
+def tail(apps: Apps, world: World) -> Iterator[Tail]:
+    looking = Tail(world)
+    yield looking
+    looking.close()
+
+
+@pytest.fixture
+def stopped(apps: Apps, tail: Tail) -> Iterator[None]:
+    """The events consumer has read all there was, and is stopped for the time of the test."""
+    tail.wait()
+    apps.process("events").stop()
+    yield
+    if not apps.process("events").alive:
+        apps.restart("events")
+
+
+@pytest.fixture
+def sink() -> EventsSink:
+    return EventsSink()
+
+
+@pytest.fixture
+def claim() -> Callable[[], tuple[Partition, Pending | None]]:
+    """claim() → a new owner of the one partition of a topic that only this test knows."""
+    topic_id = uuid4().hex
+
+    def take() -> tuple[Partition, Pending | None]:
+        return ledger.claim("events", "events", topic_id, 0, low=0, high=10**9)
+
+    return take

@@ -55,6 +55,15 @@ class Crowd:
         intake.publish(events)
         self.sent |= {event.event_id for event in events}
 
+    def send_to(self, partition: int, count: int) -> list[Event]:
+        """Events in this partition, whatever their key says; noted as sent."""
+        producer = kafka.producer()
+        for one in (events := self.events(count)):
+            producer.produce(topics.EVENTS, one.line(), one.key(), partition=partition)
+        assert producer.flush(20) == 0
+        self.sent |= {one.event_id for one in events}
+        return events
+
     def assert_exact(self) -> None:
         oracle.assert_exact(self.sent, self.posts)
 

@@ -3,7 +3,6 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -17,18 +16,6 @@ from tests.client import wait_until
 from tests.integration import oracle
 from tests.integration.ingest import Crowd, Tail
 from tests.world import World
-
-
-@pytest.fixture
-def crowd() -> Crowd:
-    return Crowd()
-
-
-@pytest.fixture
-def tail(apps: Apps, world: World) -> Iterator[Tail]:
-    looking = Tail(world)
-    yield looking
-    looking.close()
 
 
 def test_events_in_are_rows_out(crowd: Crowd, tail: Tail) -> None:

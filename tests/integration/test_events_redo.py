@@ -8,37 +8,17 @@ import numpy as np
 import pytest
 from confluent_kafka import Message
 
-from ingestion import ledger, writer
+from ingestion import writer
 from ingestion.errors import Fenced, Halt
-from ingestion.events import EventsSink
-from ingestion.ledger import Partition, Pending
+from ingestion.ledger import Pending
 from ingestion.models import DeadLetter
 from nova import clock
 from nova.errors import Ambiguous
 from tests.integration import oracle
-from tests.integration.batches import lines, messages
+from tests.integration.batches import Died, lines, messages
 from tests.integration.ingest import Crowd
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prepared")]
-
-
-class Died(BaseException):
-    """Stands for kill -9."""
-
-
-@pytest.fixture
-def sink() -> EventsSink:
-    return EventsSink()
-
-
-@pytest.fixture
-def claim():
-    topic_id = uuid4().hex
-
-    def take() -> tuple[Partition, Pending | None]:
-        return ledger.claim("events", "events", topic_id, 0, low=0, high=10**9)
-
-    return take
 
 
 @pytest.fixture

@@ -10,47 +10,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from clickhouse_sql import schema
-from ingestion import ledger, preflight, resend, writer
+from ingestion import preflight, resend, writer
 from ingestion.batcher import Batcher, Bounds
 from ingestion.contract import Event
 from ingestion.errors import EXIT_SETTINGS, Halt
 from ingestion.events import EventsSink
 from ingestion.flushing import Held, Job, insistently
-from ingestion.ledger import Partition, Pending
+from ingestion.ledger import Partition
 from ingestion.models import Offset
 from nova import clickhouse, clock
-from nova.errors import Ambiguous, Overloaded, Transient
+from nova.errors import Overloaded, Transient
 from tests.client import wait_until
 from tests.integration import oracle
-from tests.integration.batches import lines, messages, read
+from tests.integration.batches import Died, lines, messages, read
 from tests.integration.ingest import Crowd
-from tests.integration.proxy import Proxy
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prepared")]
-
-
-class Died(BaseException):
-    """Stands for kill -9."""
-
-
-@pytest.fixture
-def sink() -> EventsSink:
-    return EventsSink()
-
-
-@pytest.fixture
-def claim():
-    topic_id = uuid4().hex
-
-    def take() -> tuple[Partition, Pending | None]:
-        return ledger.claim("events", "events", topic_id, 0, low=0, high=10**9)
-
-    return take
-
-
-@pytest.fixture
-def crowd() -> Crowd:
-    return Crowd()
 
 
 def ids(events: list[Event]) -> set[UUID]:
@@ -294,45 +269,4 @@ def test_a_host_that_started_since_may_have_lost_the_log(sink, claim, crowd, mon
     claim()
     successor, pending = claim()
     sink.redo(successor, pending, batch)
-    oracle.assert_exact(ids(events), crowd.posts)
-
-
-@pytest.fixture
-def through_proxy(settings) -> Iterator[Proxy]:
-    where = settings.CLICKHOUSE
-    with Proxy(where["host"], where["http_port"]) as proxy:
-        settings.CLICKHOUSE = {**where, "http_port": proxy.port}
-        clickhouse._http.cache_clear()
-        yield proxy
-        clickhouse._http.cache_clear()
-
-
-def test_lost_answers_double_nothing(sink, claim, crowd, through_proxy: Proxy) -> None:
-    """Case 16: ClickHouse stores the batch, its answer never arrives, twice; the third try is absorbed."""
-    events = crowd.events(300)
-    batch = messages(lines(events))
-    part, _ = claim()
-    through_proxy.losing.set()
-    for _ in range(2):
-        with pytest.raises(Ambiguous):
-            sink.flush(part, batch)
-    assert oracle.lost(ids(events)) == set(), "it was stored, only nobody said so"
-    assert part.next_offset == 0
-    through_proxy.losing.clear()
-    sink.flush(part, batch)
-    assert through_proxy.lost >= 2
-    assert part.next_offset == 300
-    oracle.assert_exact(ids(events), crowd.posts)
-
-
-def test_too_little_memory_is_no_dead_letter(sink, claim, crowd, monkeypatch) -> None:
-    """Case 17: a server out of memory says so with a code, or just hangs up: both mean wait and send the same again."""
-    events = crowd.events(2000)
-    batch = messages(lines(events))
-    part, _ = claim()
-    with monkeypatch.context() as patch:
-        patch.setattr(clickhouse, "INSERT_SETTINGS", {**clickhouse.INSERT_SETTINGS, "max_memory_usage": 200_000})
-        with pytest.raises(Overloaded):
-            sink.flush(part, batch)
-    sink.flush(part, batch)
     oracle.assert_exact(ids(events), crowd.posts)

@@ -1,7 +1,6 @@
 """When claims and tokens cannot be believed: nothing is doubled, and nothing new is taken for a repeat."""
 
 import time
-from collections.abc import Iterator
 from uuid import uuid4
 
 import numpy as np
@@ -12,26 +11,12 @@ from ingestion.events import EventsSink
 from ingestion.ledger import Partition, Pending
 from ingestion.models import Offset
 from nova import clock, redis
-from tests.apps import Apps
 from tests.integration import oracle
 from tests.integration.batches import lines, messages, read
 from tests.integration.ingest import Crowd, Tail
-from tests.world import World
 
 
-@pytest.fixture
-def crowd() -> Crowd:
-    return Crowd()
-
-
-@pytest.fixture
-def tail(apps: Apps, world: World) -> Iterator[Tail]:
-    looking = Tail(world)
-    yield looking
-    looking.close()
-
-
-def claim(topic_id: str) -> tuple[Partition, Pending | None]:
+def claim_of(topic_id: str) -> tuple[Partition, Pending | None]:
     return ledger.claim("events", "events", topic_id, 0, low=0, high=10**9)
 
 
@@ -43,12 +28,12 @@ def test_the_same_offsets_of_a_topic_made_again_are_another_batch(crowd: Crowd) 
     for topic_id in (old, new):
         events = crowd.events(50)
         crowd.sent |= {event.event_id for event in events}
-        part, _ = claim(topic_id)
+        part, _ = claim_of(topic_id)
         EventsSink().flush(part, messages(lines(events)))
         assert part.next_offset == 50
     crowd.assert_exact()
     # Control: a token without the topic's id would have swallowed the second one.
-    part, _ = claim(new)
+    part, _ = claim_of(new)
     first, second = (crowd.events(50, event_time=clock.now()) for _ in range(2))
     for events in (first, second):
         writer.insert(read(messages(lines(events))).arrow_stream(part.topic_id, 0), f"the same for {old} and {new}")
@@ -59,9 +44,9 @@ def test_the_same_offsets_of_a_topic_made_again_are_another_batch(crowd: Crowd) 
 @pytest.mark.usefixtures("prepared")
 def test_the_batch_of_a_deleted_topic_is_given_up() -> None:
     """Case 8: a half inserted batch whose topic is no more does not stay pending for ever."""
-    old, _ = claim(uuid4().hex)
+    old, _ = claim_of(uuid4().hex)
     ledger.before(old, hi=9, kept=np.arange(10), token="t")
-    claim(uuid4().hex)
+    claim_of(uuid4().hex)
     row = Offset.objects.get(pk=old.row)
     assert (row.pending_lo, row.next_offset) == (None, 0)
     with pytest.raises(ledger.Fenced):
@@ -75,7 +60,7 @@ def test_a_resend_after_the_claims_have_ended(crowd: Crowd, settings) -> None:
     settings.DEDUP_TTL_SECONDS = 2
     events = crowd.events(100)
     crowd.sent |= {event.event_id for event in events}
-    part, _ = claim(uuid4().hex)
+    part, _ = claim_of(uuid4().hex)
     sink = EventsSink()
     sink.flush(part, messages(lines(events)))
     time.sleep(2.5)
@@ -92,7 +77,7 @@ def test_claims_that_ended_and_are_believed_double(crowd: Crowd, settings, monke
     settings.DEDUP_TTL_SECONDS = 2
     monkeypatch.setattr(dedup, "_stored", lambda columns, ids, rows: [])
     events = crowd.events(100)
-    part, _ = claim(uuid4().hex)
+    part, _ = claim_of(uuid4().hex)
     sink = EventsSink()
     sink.flush(part, messages(lines(events)))
     time.sleep(2.5)

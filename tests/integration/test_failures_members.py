@@ -1,0 +1,95 @@
+"""Consumers that come, go, freeze and hang: the group keeps its members, and each event is stored once."""
+
+import time
+from uuid import uuid4
+
+from confluent_kafka import Consumer
+
+from embedded.service import http_ok
+from ingestion import rewind
+from ingestion.consumer import Runtime
+from ingestion.errors import EXIT_FENCED, Halt
+from ingestion.events import EventsSink
+from nova import kafka, topics
+from tests.apps import Apps
+from tests.client import wait_until
+from tests.integration.commands import started
+from tests.integration.ingest import Crowd, Tail
+
+
+def test_a_second_member_of_the_same_name_ends_loudly(apps: Apps) -> None:
+    """Case 31: we use no static membership, so ids are unique. Where somebody configures one, the first of two ends
+    with exit code 5."""
+    name, group = f"same-{uuid4()}", f"tests-{uuid4()}"
+    members = [kafka.consumer(group, **{"group.instance.id": name, "auto.offset.reset": "latest"}) for _ in range(2)]
+    runtime = Runtime(EventsSink())
+    halts: list[Halt] = []
+
+    def poll(member: Consumer) -> None:
+        for message in member.consume(10, 0.2):
+            if message.error():
+                try:
+                    runtime._weigh(message.error())
+                except Halt as halt:
+                    halts.append(halt)
+
+    try:
+        for member in members:
+            member.subscribe([topics.DLQ_CDC])
+            deadline = time.monotonic() + 4
+            while time.monotonic() < deadline:
+                poll(members[0])
+                if member is members[1]:
+                    poll(member)
+        wait_until(lambda: poll(members[0]) or poll(members[1]) or halts, "one of them put out", 30)
+    finally:
+        for member in members:
+            member.close()
+    assert halts[0].exit_code == EXIT_FENCED
+    assert "put out of the group for good" in str(halts[0])
+
+
+def members_of(group: str) -> set[str]:
+    found = kafka.admin().describe_consumer_groups([group])[group].result()
+    return {member.member_id for member in found.members}
+
+
+def test_polling_goes_on_while_clickhouse_hangs(crowd: Crowd, tail: Tail, apps: Apps, prepared) -> None:
+    """Case 25: ClickHouse answers nothing for longer than the group's session; the member stays, nothing is lost."""
+    tail.wait()
+    before = members_of("events")
+    consumer, clickhouse = apps.process("events"), prepared.engine("clickhouse")
+    clickhouse.freeze()
+    try:
+        for _ in range(12):
+            crowd.send(crowd.events(100))
+            time.sleep(1)
+            assert http_ok(consumer.health)
+        assert members_of("events") == before
+        assert rewind.members("events") == 1
+    finally:
+        clickhouse.thaw()
+    tail.wait()
+    assert members_of("events") == before
+    crowd.assert_exact()
+
+
+def test_a_consumer_that_slept_through_its_removal(crowd: Crowd, tail: Tail, apps: Apps, prepared) -> None:
+    """Case 10: frozen beyond its session while another one takes over; awake again, it writes nothing twice."""
+    sleeper = apps.process("events")
+    crowd.send(crowd.events(500))
+    sleeper.freeze()
+    crowd.send(crowd.events(500))
+    other = started("run_events_consumer")
+    try:
+        tail.wait(60)
+        sleeper.thaw()
+        crowd.send(crowd.events(500))
+        tail.wait()
+        crowd.assert_exact()
+    finally:
+        sleeper.thaw()
+        other.terminate()
+        other.communicate(timeout=60)
+    assert other.returncode == 0
+    apps.restart("events")
