@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -126,6 +126,15 @@ class Stack:
         """Where the web server listens."""
         return f"http://127.0.0.1:{self.ports['web']}"
 
+    @property
+    def units(self) -> Mapping[str, Unit]:
+        """The parts as the supervisor has them; only for the thread that runs `watch`."""
+        return self._supervisor.units
+
+    def watch(self, wanted: Callable[[], bool], each: Callable[[], None]) -> None:
+        """Heal what dies, as `make up` does, for as long as `wanted` holds; `each` is called on every look."""
+        self._supervisor.watch(wanted, each)
+
     def stop(self) -> None:
         """Stop everything; safe to call twice."""
         with self._guard:
@@ -133,11 +142,13 @@ class Stack:
 
 
 @contextmanager
-def start_stack(var: Path | str, apps: bool = False, *, demo: bool = False) -> Iterator[Stack]:
+def start_stack(
+    var: Path | str, apps: bool = False, *, demo: bool = False, shape: Callable[[Plan], Plan] = lambda made: made
+) -> Iterator[Stack]:
     """Start a stack in `var` (relative to the clone) and stop it at the end of the block.
 
-    Parts whose URL is in the environment are used from there. Raises StackError when something cannot start;
-    nothing is left then.
+    shape: may change what is started. Parts whose URL is in the environment are used from there. Raises StackError when
+    something cannot start; nothing is left then.
     """
     folder = (ROOT / var).resolve()
     preflight.check(folder, disk=1.0, memory=1.5)
@@ -145,7 +156,7 @@ def start_stack(var: Path | str, apps: bool = False, *, demo: bool = False) -> I
     with ExitStack() as ending:
         ending.enter_context(lock(folder))
         tidy(folder)
-        laid_out = plan(folder, apps=apps, demo=demo)
+        laid_out = shape(plan(folder, apps=apps, demo=demo))
         supervisor = Supervisor(laid_out.services, folder / "log", lambda: _write(record, supervisor))
         record = Record(
             state="test", var=str(folder), boot=boot_id(), supervisor=myself(), ports=laid_out.ports, env=laid_out.env

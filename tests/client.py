@@ -26,9 +26,9 @@ class Answer:
 class Api:
     """Calls as any member: a service token acts for them, unless `as_viewer` makes a token of the member's own."""
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(self, url: str, secret: str, *, timeout: float = 30) -> None:
         self._url, self._secret = url, secret
-        self._http = urllib3.PoolManager(retries=False, timeout=30)
+        self._http = urllib3.PoolManager(retries=False, timeout=timeout)
 
     def token(self, subject: UUID, *, service: bool = False) -> str:
         claims: dict[str, Any] = {"sub": str(subject), "exp": int(time.time()) + 3600}
