@@ -38,8 +38,8 @@ check: venv-dev ## style, types, import directions
 bench-ingest: venv-dev ## the consumers beside ClickHouse's own engine and the raw ceilings
 	@$(RUN) -m benchmarks.ingest $(ARGS)
 
-bench-jobs: venv-dev ## how fast suggestions and trending are made; needs `make up`
-	@$(STACK) run -- $(RUN) -m benchmarks.jobs --out benchmarks/results/jobs.json
+bench-jobs: venv-dev ## how fast suggestions and trending are made, and how that grows
+	@$(RUN) -m benchmarks.jobs $(ARGS)
 
 lock: venv-dev ## renew the lock files from requirements/*.in and embedded/jgo.toml
 	@for name in base embedded dev; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
