@@ -28,7 +28,7 @@ class Api:
 
     def __init__(self, url: str, secret: str, *, timeout: float = 30) -> None:
         self._url, self._secret = url, secret
-        self._http = urllib3.PoolManager(retries=False, timeout=timeout)
+        self._http = urllib3.PoolManager(maxsize=16, retries=False, timeout=timeout)
 
     def token(self, subject: UUID, *, service: bool = False) -> str:
         claims: dict[str, Any] = {"sub": str(subject), "exp": int(time.time()) + 3600}
