@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 WINDOWS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 # Seconds between two refreshes of a list. It is kept ten times as long, so that a late job leaves no hole.
 PERIODS = {"1h": 60, "24h": 300, "7d": 3600}
+TTLS = {window: 10 * seconds for window, seconds in PERIODS.items()}
 # More than any page shows: a viewer's hidden authors are taken out when it is read.
 LENGTH = 1000
 
@@ -69,11 +70,9 @@ def find(window: str, now: datetime, timeout: float) -> HotList:
     return HotList([Hot(str(post), float(velocity), int(people)) for post, velocity, people in rows], now)
 
 
-def refresh(window: str, now: datetime, timeout: float = 30) -> int:
-    """Work a window's list out and keep it; how many posts it has. Raises a `nova.errors` class or `RedisError`."""
-    found = find(window, now, timeout)
-    cache.redis().set(key(window), _dumped(found), ex=10 * PERIODS[window])
-    return len(found.posts)
+def keep(redis: Any, window: str, found: HotList) -> None:
+    """Keep a window's list. redis: a client, or a pipeline to be executed."""
+    redis.set(key(window), _dumped(found), ex=TTLS[window])
 
 
 def _dumped(hot_list: HotList) -> bytes:

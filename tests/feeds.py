@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from uuid_utils import uuid7
 
+from community.models import Post
 from nova import clickhouse, clock, generations
 from nova.content import content_key
 
@@ -59,6 +60,12 @@ class Feeds:
         self.insert("posts_cdc", *rows)
         self.rows.update({row["id"]: row for row in rows})
         return [row["id"] for row in rows]
+
+    def store(self, *posts: UUID) -> None:
+        """The same posts in PostgreSQL too, whose authors must be members there."""
+        for post in posts:
+            row = self.rows[post]
+            Post.objects.create(id=post, author_id=row["author_id"], text=row["text"], media=json.loads(row["media"]))
 
     def delete(self, post: UUID) -> None:
         self.insert("posts_cdc", self.rows[post] | {"version": 2, "is_deleted": 1})

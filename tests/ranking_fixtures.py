@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from nova import clickhouse, redis
-from ranking import authors, breaker, cache, experiments, snapshot, trending
+from ranking import authors, breaker, cache, experiments, hotlist, snapshot, trending
 from tests.feeds import Feeds
 
 TABLES = (
@@ -51,9 +51,14 @@ def patient(settings) -> Iterator[None]:
     """Deadlines that a busy machine keeps too: these tests are about what is answered, not when."""
     settings.CLICKHOUSE_DEADLINE = 30
     settings.REDIS_TIMEOUT = 10
-    redis.cache.cache_clear()
+    _reconnect()
     yield
+    _reconnect()
+
+
+def _reconnect() -> None:
     redis.cache.cache_clear()
+    redis.durable.cache_clear()
 
 
 @pytest.fixture
@@ -72,5 +77,7 @@ def forget() -> None:
     authors.forget()
     breaker.clickhouse.forget()
     experiments.forget()
-    keys = [breaker.clickhouse.key, snapshot.GONE, *map(trending.key, trending.WINDOWS)]
+    kept = [key(window) for key in (trending.key, hotlist.key) for window in trending.WINDOWS]
+    redis.durable().delete(breaker.clickhouse.key)
+    keys = [snapshot.GONE, *kept]
     redis.cache().delete(*keys)

@@ -25,4 +25,5 @@ class TrendingView(APIView):
         given = TrendingParameters(data=request.query_params)
         given.is_valid(raise_exception=True)
         found = pipeline.trending(viewer_id(request), **given.validated_data)
-        return HttpResponse(to_json(found), content_type=JSON)
+        about = to_json({"window": found.window, "generated_at": found.generated_at})
+        return HttpResponse(b'{"posts":[' + b",".join(found.items) + b"]," + about[1:], content_type=JSON)

@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from community.models import Block, Follow, Post
-from ranking import pipeline
+from nova import clock, redis
+from ranking import pipeline, seen
 from tests.feeds import Feeds, invalidate, member
 
 pytest_plugins = ["tests.ranking_fixtures"]
@@ -223,13 +224,57 @@ def test_trending_has_scores_and_counts(client, client_of, feeds: Feeds, author:
 
 def test_a_kept_trending_list_is_read(client, feeds: Feeds, author: UUID) -> None:
     (post,) = feeds.posts(author, hours_ago=[3])
+    feeds.store(post)
     feeds.make_trend(post)
     assert pipeline.refresh_trending("24h", feeds.now) == 1
     late = feeds.post(author)
+    feeds.store(late)
     feeds.make_trend(late)
     assert [item["id"] for item in get(client, "/api/feed/trending")["posts"]] == [str(post)]
     pipeline.refresh_trending("24h", feeds.now)
     assert {item["id"] for item in get(client, "/api/feed/trending")["posts"]} == {str(post), str(late)}
+
+
+def test_the_kept_trending_list_is_what_would_be_worked_out(client, feeds: Feeds, author: UUID) -> None:
+    feeds.store(*(posts := feeds.posts(author, hours_ago=[3, 4], media=[{"seen": False}])))
+    for post in posts:
+        feeds.make_trend(post)
+    worked_out = get(client, "/api/feed/trending")
+    pipeline.refresh_trending("24h", feeds.now)
+    kept = get(client, "/api/feed/trending")
+    assert [post["id"] for post in kept["posts"]] == [post["id"] for post in worked_out["posts"]]
+    for one, other in zip(kept["posts"], worked_out["posts"], strict=True):
+        assert one | {"score": 0} == other | {"score": 0}
+
+
+def test_a_kept_trending_list_hides_what_this_viewer_must_not_see(
+    client, client_of, viewer, feeds: Feeds, make_member
+) -> None:
+    # One of the first of a list that is longer than what is read at once.
+    many, few, deleter = (make_member() for _ in range(3))
+    theirs = feeds.posts(many, hours_ago=[1] * 110)
+    (other,), (deleted,) = feeds.posts(few, hours_ago=[3]), feeds.posts(deleter, hours_ago=[3])
+    feeds.store(*theirs, other, deleted)
+    for post in (*theirs, other, deleted):
+        feeds.make_trend(post)
+    pipeline.refresh_trending("24h", feeds.now)
+    Post.objects.filter(id=deleted).delete()
+    assert get(client, "/api/feed/trending", limit=1)["posts"][0]["author"]["id"] in {str(many), str(few)}
+    assert [post["id"] for post in get(client_of(many), "/api/feed/trending", limit=2)["posts"]] == [str(other)]
+    blocker = make_member()
+    Block.objects.create(blocker_id=blocker, blocked_id=many)
+    assert [post["id"] for post in get(client_of(blocker), "/api/feed/trending", limit=2)["posts"]] == [str(other)]
+
+
+def test_a_post_seen_since_is_marked_in_the_kept_trending_list(client, viewer, feeds: Feeds, author: UUID) -> None:
+    first, second = feeds.posts(author, hours_ago=[3, 4])
+    feeds.store(first, second)
+    for post in (first, second):
+        feeds.make_trend(post)
+    pipeline.refresh_trending("24h", feeds.now)
+    redis.cache().zadd(seen.key(str(viewer)), {str(second): clock.now().timestamp()})
+    marks = {post["id"]: post["seen"] for post in get(client, "/api/feed/trending")["posts"]}
+    assert marks == {str(first): False, str(second): True}
 
 
 @pytest.mark.parametrize(
