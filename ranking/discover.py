@@ -4,6 +4,7 @@ The list may be half an hour old. Whom the viewer has followed, blocked or muted
 who is gone, is taken out when it is read; so are friends who are no reason any more. Names are as PostgreSQL has them.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,8 @@ from nova import clock
 from ranking import authors, breaker, cache, suggestions
 from ranking.authors import Card
 from ranking.entries import rfc3339
+
+log = logging.getLogger(__name__)
 
 # Why somebody is suggested.
 FRIENDS, TRENDING = "friends_of_friends", "trending"
@@ -56,7 +59,7 @@ def suggested(viewer_id: UUID, limit: int, now: datetime | None = None) -> Sugge
     at = now or clock.now()
     viewer = str(viewer_id)
     kept = cache.ask(lambda redis: redis.mget(suggestions.key(viewer), suggestions.TRENDING), (None, None))
-    own, generated = _own(kept[0])
+    own, generated = _own(viewer, kept[0])
     chosen = _allowed(viewer_id, own)[:limit]
     if len(chosen) < limit:
         trending, trending_generated = _trending(kept[1], at)
@@ -69,16 +72,22 @@ def suggested(viewer_id: UUID, limit: int, now: datetime | None = None) -> Sugge
     return Suggestions([_shown(one, cards) for one in chosen], generated or rfc3339(at))
 
 
-def _own(value: bytes | None) -> tuple[list[Candidate], str]:
+def _own(viewer: str, value: bytes | None) -> tuple[list[Candidate], str]:
     """What the job kept for the viewer, and when it was worked out."""
     if value is None:
         return [], ""
-    said = orjson.loads(value)
-    found = [
-        Candidate(id=id, score=score, mutual=mutual, shared=shared, friends=tuple(friends))
-        for id, score, mutual, shared, friends in said["users"]
-    ]
-    return found, said["generated_at"]
+    try:
+        said = orjson.loads(value)
+        friends = said["friends"]
+        found = [
+            Candidate(id=id, score=score, mutual=mutual, shared=shared, friends=tuple(friends[at] for at in closest))
+            for id, score, mutual, shared, closest in said["users"]
+        ]
+        return found, said["generated_at"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        # Of another version: the next run of the job writes it anew.
+        log.warning("the suggestions of %s cannot be read", viewer)
+        return [], ""
 
 
 def _trending(value: bytes | None, now: datetime) -> tuple[list[Candidate], str]:

@@ -4,7 +4,8 @@ A run numbers the members and lays out who follows whom in temporary tables of o
 viewers in batches by key (clickhouse_sql/queries/suggest_*.sql); each batch comes back as ready JSON and is written
 while the next one is worked out. What one run did not reach, the next begins with.
 
-    suggest:users:{viewer}   {"generated_at": RFC 3339, "users": [[id, score, mutual, shared, [friend, friend]], …]}
+    suggest:users:{viewer}   {"generated_at": RFC 3339, "friends": [id, …],
+                              "users": [[id, score, mutual, shared, [position in friends, …]], …]}
     suggest:trending         {"generated_at": RFC 3339, "users": [[id, score, people], …]}, for who has none of these
 """
 
@@ -39,9 +40,13 @@ _LEAST_VIEWERS, _MOST_VIEWERS = 100, 20_000
 # A batch that was begun is ended, in this many seconds.
 _BATCH_SECONDS = 60
 _LOWEST, _HIGHEST = UUID(int=0), UUID(int=(1 << 128) - 1)
+# The viewers leave their GROUP BY in many small blocks. In a single one, all that follows would be one thread's work.
+_SPREAD = {"group_by_two_level_threshold": 1}
 # Writing a batch to Redis takes no longer.
 WRITE_SECONDS = 10
 _WRITE_AT_ONCE = 500
+# A viewer, and as JSON: the friends who are a reason, and the suggestions.
+_Row = tuple[UUID, str, str]
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ def _ranges(session: Session, size: int, after: UUID | None) -> list[tuple[UUID,
     return ranges[first:] + ranges[:first]
 
 
-def _suggest(session: Session, lo: UUID, hi: UUID, now: datetime) -> list[tuple[UUID, str]]:
+def _suggest(session: Session, lo: UUID, hi: UUID, now: datetime) -> list[_Row]:
     parameters = {
         "lo": lo,
         "hi": hi,
@@ -167,17 +172,18 @@ def _suggest(session: Session, lo: UUID, hi: UUID, now: datetime) -> list[tuple[
         "friends": settings.SUGGESTION_FRIENDS,
         "keep": settings.SUGGESTIONS,
     }
-    return session.run(queries.sql("suggest_batch"), parameters, timeout=_BATCH_SECONDS, server_settings=_threads())
+    limits = {**_threads(), **_SPREAD}
+    return session.run(queries.sql("suggest_batch"), parameters, timeout=_BATCH_SECONDS, server_settings=limits)
 
 
-def _write(store: Redis | None, rows: Sequence[tuple[UUID, str]], now: datetime) -> int:
+def _write(store: Redis | None, rows: Sequence[_Row], now: datetime) -> int:
     """Keep a batch; its bytes."""
-    head = b'{"generated_at":"%s","users":' % rfc3339(now).encode()
+    head = f'{{"generated_at":"{rfc3339(now)}","friends":'
     size = 0
     for some in _slices(rows):
         pipeline = store.pipeline(transaction=False) if store else None
-        for viewer, found in some:
-            value = head + found.encode() + b"}"
+        for viewer, friends, users in some:
+            value = f'{head}{friends},"users":{users}}}'.encode()
             size += len(value)
             if pipeline:
                 pipeline.set(key(viewer), value, ex=TTL)
@@ -186,7 +192,7 @@ def _write(store: Redis | None, rows: Sequence[tuple[UUID, str]], now: datetime)
     return size
 
 
-def _slices(rows: Sequence[tuple[UUID, str]]) -> Iterator[Sequence[tuple[UUID, str]]]:
+def _slices(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
     for start in range(0, len(rows), _WRITE_AT_ONCE):
         yield rows[start : start + _WRITE_AT_ONCE]
 

@@ -96,12 +96,18 @@ WITH
                     arrayReverse(arrayMap(step -> bitAnd(step, 0xFFFF), arraySlice(run, -2)))),
                 runs, shared)), 1, {keep:UInt32}) AS best
         FROM shortlisted
+    ),
+    explained AS (
+        -- The same few friends are the reason for many: they are named once.
+        SELECT viewer, friends, best, arrayDistinct(arrayFlatten(arrayMap(one -> one.5, best))) AS reasons
+        FROM scored
     )
 SELECT
     viewer,
+    toJSONString(arrayMap(position -> joinGet('members', 'user', friends[position].2), reasons)),
     toJSONString(arrayMap(
         one -> (
             joinGet('members', 'user', one.2), one.1, one.3, one.4,
-            arrayMap(position -> joinGet('members', 'user', friends[position].2), one.5)),
+            arrayMap(position -> indexOf(reasons, position) - 1, one.5)),
         best))
-FROM scored
+FROM explained

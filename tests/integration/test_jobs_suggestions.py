@@ -20,7 +20,8 @@ def kept(viewer: UUID) -> list[list]:
     """[id, score, mutual, shared, friends] of each suggestion, as kept."""
     value = redis.cache().get(suggestions.key(viewer))
     assert value is not None
-    return orjson.loads(value)["users"]
+    said = orjson.loads(value)
+    return [[*row[:4], [said["friends"][at] for at in row[4]]] for row in said["users"]]
 
 
 def ids(viewer: UUID) -> list[str]:
