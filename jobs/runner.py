@@ -149,8 +149,7 @@ def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: 
     """Write down how it failed, if PostgreSQL lets us; what raises here would hide the failure itself."""
     now = clock.now()
     seconds = (now - entry.started_at).total_seconds()
-    said = f"it took longer than its bound of {job.bound} s" if isinstance(error, TOO_LONG) else str(error)
-    summary = f"{type(error).__name__}: {said}"[:2000]
+    summary = _reason(job, error)[:2000]
     outcome = Outcome.RETRIED if will_retry else Outcome.FAILED
     count = "runs_retried" if will_retry else "runs_failed"
     # It may be the connection that failed.
@@ -169,3 +168,10 @@ def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: 
     except Exception:
         log.warning("the failure of %s could not be noted", job.name, exc_info=True)
     log.warning("%s %s after %.2f s: %s", job.name, outcome, seconds, summary)
+
+
+def _reason(job: Job, error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return "it was stopped before it was done"
+    said = f"it took longer than its bound of {job.bound} s" if isinstance(error, TOO_LONG) else str(error)
+    return f"{type(error).__name__}: {said}"

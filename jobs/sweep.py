@@ -4,7 +4,7 @@ A message that fails again is a new letter whose header names the one before. So
 behind it, and those that Kafka did not take.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,8 +43,11 @@ class Report:
     error: str = ""
 
 
-def sweep(now: datetime, *, dry_run: bool = False) -> Report:
-    """Replay what is due. Raises `django.db.DatabaseError`; a broker that does not answer makes `failed` ones."""
+def sweep(now: datetime, *, dry_run: bool = False, progress: Callable[[int], None] = lambda count: None) -> Report:
+    """Replay what is due. progress: told how many were dealt with after each step; what it raises ends the sweep.
+
+    Raises `django.db.DatabaseError`; a broker that does not answer makes `failed` ones.
+    """
     letters = list(
         replay.matching()
         .filter(reason__in=PASSING_REASONS)
@@ -67,7 +70,7 @@ def sweep(now: datetime, *, dry_run: bool = False) -> Report:
     if dry_run:
         report.sent = len(due)
         return report
-    outcome = replay.replay(due, by=None, detail="sweep")
+    outcome = replay.replay(due, by=None, detail="sweep", progress=progress)
     report.sent, report.failed, report.error = outcome.sent, outcome.failed, outcome.error
     return report
 

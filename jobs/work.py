@@ -50,21 +50,25 @@ def suggested_users(run: Run) -> Done:
 
 
 def warm_cache(run: Run) -> Done:
-    """Takes half of its period, so that a worker is not busy with waiting."""
+    """Takes most of its period: it looks again and again what has become cold."""
     now = clock.now()
     last = run.memory.get("at")
     since = datetime.fromisoformat(last) if last else now - timedelta(seconds=60)
-    report = warming.warm(now, seconds=min(30.0, run.left()), since=since, dry_run=run.dry_run, progress=run.progress)
+    report = warming.warm(
+        now, seconds=min(settings.WARM_SECONDS, run.left()), since=since, dry_run=run.dry_run, progress=run.progress
+    )
     visits = {"bought": report.bought, "hit": report.hits, "miss": report.misses}
     # Counters must only rise: each run adds to what the last one left.
     counts = {feed: run.memory.get("visits", {}).get(feed, 0) + seen for feed, seen in visits.items()}
     said = (
         f"{report.ready:,} of {report.active:,} active members had a feed ready,"
-        f" {report.made:,} of {report.due:,} made;"
+        f" {report.due:,} were or became cold, {report.made:,} times one was made;"
         f" {sum(visits.values()):,} came since the last pass, {report.bought:,} of them to a feed made by the warmer"
     )
+    if report.failed:
+        said += f"; {report.failed:,} times in vain"
     if report.stopped:
-        said += f"; ended early: {report.stopped}"
+        said += f"; {report.left:,} left: {report.stopped}"
     readings = [
         (metrics.WARMER_READY, ["before"], report.ready_share),
         (metrics.WARMER_READY, ["after"], report.ready_share_after),
@@ -74,7 +78,7 @@ def warm_cache(run: Run) -> Done:
 
 
 def dead_letter_sweep(run: Run) -> Done:
-    report = sweep.sweep(clock.now(), dry_run=run.dry_run)
+    report = sweep.sweep(clock.now(), dry_run=run.dry_run, progress=_counting(run))
     said = f"{report.sent:,} replayed, {report.waiting:,} not due yet, {report.left:,} left to staff"
     if report.failed:
         said += f"; Kafka did not take {report.failed:,}: {report.error}"
@@ -84,15 +88,8 @@ def dead_letter_sweep(run: Run) -> Done:
 def check_drift(run: Run) -> Done:
     """One part of `DRIFT_PARTS` each time, so that as many runs see everything."""
     number = run.memory.get("part", 0) % settings.DRIFT_PARTS + 1
-    rows = 0
-
-    def progress(copy: str, more: int) -> None:
-        nonlocal rows
-        rows += more
-        run.left()
-        run.progress(rows, None)
-
-    report = reconcile.verify(part=(number, settings.DRIFT_PARTS), progress=progress)
+    count = _counting(run)
+    report = reconcile.verify(part=(number, settings.DRIFT_PARTS), progress=lambda copy, more: count(more))
     drifted: Counter[str] = Counter()
     for drift in report.drifts:
         # Where too much differed to look row by row, the difference in number is the least there is.
@@ -120,3 +117,16 @@ def retain(run: Run) -> Done:
     deleted = retention.delete(clock.now(), run)
     said = ", ".join(f"{count:,} {kind}" for kind, count in deleted.items())
     return Done(sum(deleted.values()), f"{'to delete' if run.dry_run else 'deleted'}: {said}")
+
+
+def _counting(run: Run) -> Callable[[int], None]:
+    """Adds up what was dealt with and tells it. The callback raises `OutOfTime` at the bound."""
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        run.progress(done, None)
+        run.left()
+
+    return more

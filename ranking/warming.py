@@ -1,12 +1,16 @@
 """Keeping the feeds of the most active members ready, so that they need not wait for a ranking when they come.
 
-A pass looks at them all in one round trip, ranks only those whose feed is missing, invalidated or about to expire, at
-an even pace, and ends as soon as the breaker is not closed: ClickHouse then has better to do.
+A pass looks at them all in two round trips, every few seconds anew: what a followee's post invalidates in the middle of
+a pass does not wait for the next one. It ranks only those whose feed is missing, invalidated, of other weights than now
+or about to expire, at an even pace, just fast enough for all to have a turn in one pass. It ends as soon as the breaker
+is not closed: ClickHouse then has better to do. A feed past its soft age is ready: it is served, and made anew by who
+comes.
 
 What it buys: the warmer notes which feeds it made (a hash in Redis). A member whose last event is later than that came
 back to a feed that would not have been there.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +18,7 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 
 from nova import clickhouse, clock, generations
@@ -25,6 +30,11 @@ from ranking.breaker import State
 MADE = "warm:v1:made"
 _READ_SECONDS = 5
 _ASKED_AT_ONCE = 2000
+_LOOK_EVERY_SECONDS = 5.0
+# Between two rankings, at most; less when there are so many members that they would not fit into a pass.
+_PAUSE_SECONDS = 0.1
+# A feed that expires sooner may be gone before the next pass comes to it.
+_AHEAD_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +47,17 @@ class Active:
 
 @dataclass
 class Report:
-    """What a pass did. active: members looked at; ready: their feeds that were ready; due: those that were not;
-    made: ranked now; bought, hits, misses: members that came since they were last looked at, to a feed that the warmer
-    had made, to another that was ready, to none; stopped: why it ended early."""
+    """What a pass did. active: members looked at; ready: their feeds that were ready at its beginning; due: members
+    whose feed was found not ready, then or later; made, failed: rankings; left: members not ready when last looked at,
+    and not tried since; bought, hits, misses: members that came since the pass before, to a feed that the warmer had
+    made, to another that was ready, to none; stopped: why it ended early."""
 
     active: int = 0
     ready: int = 0
     due: int = 0
     made: int = 0
+    failed: int = 0
+    left: int = 0
     bought: int = 0
     hits: int = 0
     misses: int = 0
@@ -56,7 +69,7 @@ class Report:
 
     @property
     def ready_share_after(self) -> float:
-        return (self.ready + self.made) / self.active if self.active else 1.0
+        return 1 - self.left / self.active if self.active else 1.0
 
 
 def warm(
@@ -67,7 +80,7 @@ def warm(
     dry_run: bool = False,
     progress: Callable[[int, int | None], None] = lambda done, of: None,
 ) -> Report:
-    """One pass, spread over `seconds`. since: of the pass before; who came later is counted.
+    """One pass, which lasts `seconds` unless nobody is active. since: of the pass before; who came later is counted.
 
     Raises a `nova.errors` class when nobody can be looked up, `RedisError` when there is nowhere to keep a feed.
     """
@@ -78,37 +91,65 @@ def warm(
         return report
     active = most_active(now, timeout=min(30.0, seconds))
     members = [member for member in active if split.algorithm_of(member.id) == split.CH]
-    states = _look(members, seconds_ahead=2 * seconds)
-    due = [member for member, ready in zip(members, states, strict=True) if not ready]
-    report.active, report.due = len(members), len(due)
-    report.ready = report.active - report.due
+    states = look(members)
+    report.active, report.ready = len(members), sum(states)
+    report.due = report.left = report.active - report.ready
     _count_visits(report, members, states, since, dry_run=dry_run)
-    if dry_run:
-        return report
-    for done, member in enumerate(due):
-        # An even pace over the time that is left, and no wait once it is short.
-        pause = (end - monotonic()) / (len(due) - done)
-        if pause <= 0:
-            report.stopped = "its time was over"
-            break
-        begun = monotonic()
-        if breaker.clickhouse.look().after is not State.CLOSED:
-            report.stopped = "the breaker opened"
-            break
-        try:
-            building.build(member.id, building.CH, clock.now())
-        except breaker.Refused:
-            report.stopped = "the breaker opened"
-            break
-        except Transient:
-            # The breaker counts it; the next one may go well.
-            continue
-        cache.redis(_READ_SECONDS).hset(MADE, member.id, str(clock.now().timestamp()))
-        report.made += 1
-        progress(report.made, len(due))
-        if done + 1 < len(due):
-            sleep(max(0.0, pause - (monotonic() - begun)))
+    if members and not dry_run:
+        # In one pass all can have their turn.
+        _keep_ready(members, states, end, min(_PAUSE_SECONDS, seconds / len(members)), report, progress)
     return report
+
+
+def _keep_ready(
+    members: Sequence[Active],
+    states: Sequence[bool],
+    end: float,
+    pause: float,
+    report: Report,
+    progress: Callable[[int, int | None], None],
+) -> None:
+    """Make what is not ready, and look again, until `end`. pause: seconds from the beginning of one to the next."""
+    found: set[str] = set()
+    tried: Counter[str] = Counter()
+    while True:
+        look_again = min(end, monotonic() + _LOOK_EVERY_SECONDS)
+        due = [member for member, ready in zip(members, states, strict=True) if not ready]
+        found.update(member.id for member in due)
+        report.due, report.left = len(found), len(due)
+        # Who has had a turn comes after those who have not, else whoever did most.
+        for member in sorted(due, key=lambda one: tried[one.id]):
+            begun = monotonic()
+            if breaker.clickhouse.look().after is not State.CLOSED or not _make(member, report):
+                report.stopped = "the breaker opened"
+                return
+            tried[member.id] += 1
+            report.left -= 1
+            progress(report.made, None)
+            sleep(max(0.0, min(begun + pause, look_again) - monotonic()))
+            if monotonic() >= look_again:
+                break
+        sleep(max(0.0, look_again - monotonic()))
+        if look_again >= end:
+            break
+        states = look(members)
+    if report.left:
+        report.stopped = "its time was over"
+
+
+def _make(member: Active, report: Report) -> bool:
+    """Rank a member's feed; whether the breaker let us."""
+    try:
+        building.build(member.id, building.CH, clock.now())
+    except breaker.Refused:
+        return False
+    except Transient:
+        # The breaker counts it; the next one may go well.
+        report.failed += 1
+        return True
+    cache.redis(_READ_SECONDS).hset(MADE, member.id, str(clock.now().timestamp()))
+    report.made += 1
+    return True
 
 
 def most_active(now: datetime, timeout: float) -> list[Active]:
@@ -124,22 +165,34 @@ def most_active(now: datetime, timeout: float) -> list[Active]:
     return [Active(str(member), last.timestamp()) for member, _, last in rows]
 
 
-def _look(members: Sequence[Active], *, seconds_ahead: float) -> list[bool]:
-    """For each member, whether a feed of their present generation is there, and still will be in `seconds_ahead`."""
+def look(members: Sequence[Active]) -> list[bool]:
+    """For each member, whether a feed of their present generation and weights is there, and still will be for a while.
+
+    Raises `RedisError`.
+    """
+    now, redis = clock.now(), cache.redis(_READ_SECONDS)
+    ahead = 1000 * min(_AHEAD_SECONDS, settings.SNAPSHOT_HARD_SECONDS / 2)
     states: list[bool] = []
     for start in range(0, len(members), _ASKED_AT_ONCE):
         some = members[start : start + _ASKED_AT_ONCE]
-        pipeline = cache.redis(_READ_SECONDS).pipeline(transaction=False)
+        pipeline = redis.pipeline(transaction=False)
         for member in some:
             name = snapshot.pointer(member.id, building.CH)
             pipeline.get(name)
             pipeline.pttl(name)
             pipeline.get(generations.key(member.id))
         found: list[Any] = pipeline.execute()
-        for at in range(0, len(found), 3):
-            pointer, left, generation = found[at : at + 3]
-            current = bool(pointer) and int(pointer.split()[1]) == int(generation or 0)
-            states.append(current and left > 1000 * seconds_ahead)
+        snapshots: list[str] = []
+        for pointer, left, generation in zip(found[::3], found[1::3], found[2::3], strict=True):
+            named, made_for = pointer.split()[:2] if pointer else (b"", b"")
+            there = pointer and int(made_for) == int(generation or 0) and left > ahead
+            snapshots.append(named.decode() if there else "")
+        pipeline = redis.pipeline(transaction=False)
+        for member, name in zip(some, snapshots, strict=True):
+            pipeline.lindex(snapshot.key(member.id, name), 0)
+        for member, about in zip(some, pipeline.execute(), strict=True):
+            weights = building.weights_of(member.id, building.CH, now)
+            states.append(bool(about) and orjson.loads(about)["version"] == weights.version)
     return states
 
 

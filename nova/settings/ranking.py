@@ -26,6 +26,8 @@ CANDIDATES_PER_SOURCE = env.whole("CANDIDATES_PER_SOURCE", 500, low=10, high=10_
 SNAPSHOT_POSTS = env.whole("SNAPSHOT_POSTS", 500, low=10, high=5000)
 SNAPSHOT_SOFT_SECONDS = env.whole("SNAPSHOT_SOFT_SECONDS", 60, low=1, high=86_400)
 SNAPSHOT_HARD_SECONDS = env.whole("SNAPSHOT_HARD_SECONDS", 900, low=2, high=604_800)
+# A reader's snapshots, those used last; each takes about a third of a megabyte of the cache.
+SNAPSHOTS_KEPT = env.whole("SNAPSHOTS_KEPT", 4, low=2, high=1000)
 LAST_GOOD_SECONDS = env.whole("LAST_GOOD_SECONDS", 86_400, low=60, high=2_592_000)
 FANOUT_BOUND = env.whole("FANOUT_BOUND", 5000, low=0, high=10_000_000)
 TRENDING_FLOOR_USERS = env.whole("TRENDING_FLOOR_USERS", 3, low=1, high=100_000)
@@ -39,9 +41,10 @@ SUGGESTION_INTERESTS = env.whole("SUGGESTION_INTERESTS", 20, low=1, high=200)
 # Threads of ClickHouse that one run may use, 0 for as many as it has cores. The feeds need some too.
 SUGGESTION_THREADS = env.whole("SUGGESTION_THREADS", 0, low=0, high=256)
 
-# The cache warmer: members kept warm, and the hours by which the most active are chosen.
+# The cache warmer: members kept warm, the hours by which the most active are chosen, and how long a pass watches them.
 WARM_MEMBERS = env.whole("WARM_MEMBERS", 1000, low=0, high=1_000_000)
 WARM_HOURS = env.whole("WARM_HOURS", 6, low=1, high=720)
+WARM_SECONDS = env.whole("WARM_SECONDS", 50, low=1, high=50)
 
 BREAKER_FAILURES = env.whole("BREAKER_FAILURES", 5, low=1, high=1000)
 BREAKER_WINDOW_SECONDS = env.whole("BREAKER_WINDOW_SECONDS", 10, low=1, high=3600)

@@ -12,12 +12,16 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django_celery_results.models import TaskResult
 from prometheus_client import generate_latest
 
+from community import selectors
 from community.models import Follow
+from ingestion import replay
 from ingestion.models import DeadLetter, Offset, Replay
 from jobs import lock, sweep
+from jobs.job import OutOfTime, Run
 from jobs.models import JobRun, JobState, Outcome
 from jobs.registry import BY_NAME, JOBS
 from nova import clock, kafka, metrics, redis
@@ -29,8 +33,9 @@ pytest_plugins = ["tests.ranking_fixtures"]
 
 
 @pytest.fixture(autouse=True)
-def _nobody_warmed(feeds: Feeds) -> None:
+def _nobody_warmed(feeds: Feeds, settings) -> None:
     redis.cache().delete(warming.MADE)
+    settings.WARM_SECONDS = 1
 
 
 def run_job(name: str, *options: str) -> str:
@@ -106,14 +111,39 @@ def test_one_fan_makes_no_trend_and_no_trend_is_an_empty_list(feeds: Feeds) -> N
     assert orjson.loads(redis.cache().get("hot:posts:1h"))["posts"] == []
 
 
-def test_the_api_serves_what_the_job_kept(feeds: Feeds) -> None:
-    first, second = feeds.posts(member(), hours_ago=[1, 2])
+def test_the_api_serves_what_the_job_kept(feeds: Feeds, make_member) -> None:
+    first, second = feeds.posts(make_member(), hours_ago=[1, 2])
+    feeds.store(first, second)
     feeds.make_trend(first)
     run_job("trending_24h")
     feeds.make_trend(second)
     assert [post["id"] for post in pipeline.trending(member(), "24h", 10, feeds.now).posts] == [str(first)]
     run_job("trending_24h")
     assert len(pipeline.trending(member(), "24h", 10, feeds.now).posts) == 2
+
+
+def test_a_kept_list_outlives_clickhouse(feeds: Feeds, make_member) -> None:
+    post = feeds.post(make_member())
+    feeds.store(post)
+    feeds.make_trend(post)
+    run_job("trending_24h")
+    breaker.clickhouse.force(State.OPEN, by="test", reason="a test")
+    assert [found["id"] for found in pipeline.trending(member(), "24h", 10, feeds.now).posts] == [str(post)]
+
+
+def test_without_postgresql_clickhouse_says_what_may_be_shown(feeds: Feeds, make_member, monkeypatch) -> None:
+    hidden, shown = feeds.post(make_member()), feeds.post(make_member())
+    viewer = member()
+    for post in (hidden, shown):
+        feeds.make_trend(post)
+    run_job("trending_24h")
+    feeds.hide(viewer, feeds.rows[hidden]["author_id"], "mute")
+
+    def away(user_id: UUID) -> None:
+        raise OperationalError("PostgreSQL is away")
+
+    monkeypatch.setattr(selectors, "hidden_authors", away)
+    assert [found["id"] for found in pipeline.trending(viewer, "24h", 10, feeds.now).posts] == [str(shown)]
 
 
 # The warmer ----------------------------------------------------------------------------------------------------------
@@ -151,6 +181,38 @@ def test_the_warmer_makes_what_was_invalidated_or_is_about_to_expire(feeds: Feed
     redis.cache().expire(f"feed:v1:{old}", 50)
     run_job("warmer")
     assert state("warmer").items == 2
+
+
+def test_the_warmer_makes_what_was_ranked_by_other_weights(feeds: Feeds, settings) -> None:
+    viewer = member()
+    come(feeds, viewer)
+    page(feeds, viewer)
+    settings.RANKING_WEIGHTS = {"freshness": 0.5, "engagement": 0.25, "affinity": 0.25}
+    settings.RANKING_VERSION = "another"
+    run_job("warmer")
+    assert state("warmer").items == 1
+    assert page(feeds, viewer).cache_hit
+
+
+def test_what_becomes_cold_during_a_pass_is_made_in_it(feeds: Feeds, monkeypatch) -> None:
+    monkeypatch.setattr(warming, "_LOOK_EVERY_SECONDS", 0.2)
+    cold, warm = member(), member()
+    come(feeds, cold, warm)
+    page(feeds, warm)
+    made = []
+
+    def progress(done: int, of: int | None) -> None:
+        made.append(done)
+        if done < 3:
+            # The next look finds both; who has had no turn yet comes first.
+            invalidate(cold)
+            invalidate(warm)
+        else:
+            breaker.clickhouse.force(State.OPEN, by="test", reason="ends the pass")
+
+    report = warming.warm(clock.now(), seconds=120, since=feeds.now, progress=progress)
+    assert made == [1, 2, 3]
+    assert (report.active, report.ready, report.due, report.made, report.stopped) == (2, 1, 2, 3, "the breaker opened")
 
 
 def test_only_the_most_active_are_warmed(feeds: Feeds, settings) -> None:
@@ -255,6 +317,17 @@ def test_a_try_that_kafka_did_not_take_counts(topic: str) -> None:
     failed = Replay.objects.create(letter=one, outcome=Replay.Outcome.FAILED, detail="no broker")
     Replay.objects.filter(pk=failed.pk).update(at=clock.now() - timedelta(minutes=1.5))
     assert "0 replayed, 1 not due yet" in run_job("dead_letters")
+
+
+def test_the_sweep_ends_at_its_bound_and_the_next_goes_on(topic: str, monkeypatch) -> None:
+    monkeypatch.setattr(replay, "_AT_ONCE", 1)
+    for _ in range(2):
+        letter(topic)
+    run = Run(dry_run=False, deadline=0, memory={})
+    with pytest.raises(OutOfTime):
+        BY_NAME["dead_letters"].work(run)
+    assert DeadLetter.objects.filter(state="replayed").count() == 1
+    assert "1 replayed" in run_job("dead_letters")
 
 
 # Watch and retention -------------------------------------------------------------------------------------------------

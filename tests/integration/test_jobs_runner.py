@@ -246,6 +246,17 @@ def test_a_failure_is_noted_with_its_reason(error: Exception, last_try: bool, ou
         assert "30 s" in now.summary
 
 
+@pytest.mark.parametrize("signal", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_run_that_was_stopped_is_noted(signal: BaseException) -> None:
+    def work(run: Run) -> Done:
+        raise signal
+
+    job = a_job(work)
+    with pytest.raises(type(signal)):
+        runner.run(job, by_hand())
+    assert (state(job).outcome, state(job).summary) == (Outcome.FAILED, "it was stopped before it was done")
+
+
 def test_a_dry_run_takes_no_slot_and_leaves_the_memory() -> None:
     job = a_job(lambda run: Done(5, "would do five", memory={"dry": run.dry_run}))
     runner.run(job, by_hand(dry_run=True))

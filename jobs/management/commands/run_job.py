@@ -1,15 +1,18 @@
 import getpass
+import signal
+import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from jobs import runner, schedule
-from jobs.job import Job
+from jobs.job import TRANSIENT, Job
 from jobs.models import JobState
 from jobs.registry import BY_NAME, JOBS
 from jobs.runner import Skipped, Ticket
@@ -20,7 +23,8 @@ from nova.errors import NovaError
 class Command(BaseCommand):
     help = (
         "Run one background job now, here. "
-        "Exits with 1 when it failed, with 3 when it was not run because another run of it goes on."
+        "Exits with 1 when it failed, with 3 when it was not run because another run of it goes on, with 143 or 130 "
+        "when SIGTERM or Ctrl-C ended it; the next run is not hindered by that."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -39,14 +43,16 @@ class Command(BaseCommand):
 
     def _run(self, job: Job, *, dry_run: bool) -> None:
         ticket = Ticket(number=f"by-hand-{uuid.uuid4()}", by=getpass.getuser(), dry_run=dry_run)
-        with self._bar() as bar:
+        with _ended_by_sigterm(), self._bar() as bar:
             line = bar.add_task(job.name, total=None)
             try:
                 done = runner.run(job, ticket, lambda count, of: bar.update(line, completed=count, total=of))
             except Skipped as reason:
                 raise CommandError(f"{job.name} was not run: {reason}", returncode=3) from None
-            except (NovaError, RedisError) as error:
+            except (NovaError, *TRANSIENT) as error:
                 raise CommandError(f"{job.name} failed: {error}", returncode=1) from error
+            except KeyboardInterrupt:
+                raise CommandError(f"{job.name} was stopped", returncode=130) from None
         said = f"{job.name}{' (dry run, nothing was changed)' if dry_run else ''}: {done.summary}"
         self.stdout.write(self.style.SUCCESS(said))
 
@@ -73,3 +79,13 @@ class Command(BaseCommand):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(stderr=True)
         return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as an exception would, so that the run is noted as ended."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
