@@ -3,8 +3,9 @@
     closed ── BREAKER_FAILURES within BREAKER_WINDOW_SECONDS ──► open ── after BREAKER_OPEN_SECONDS ──► half open
     half open: one caller holds the lease of the probe, the others are refused; success closes, failure opens again.
 
-The state is one for all processes, a hash in Redis changed by one script on the server's clock. While Redis is gone
-each process keeps its own by the same rules. Staff may force it open or closed. Nothing is locked while a call runs.
+The state is one for all processes, a hash in Redis changed by one script on the server's clock: in the Redis that keeps
+what it was told, since what staff force must outlast an emptied cache. While it is gone each process keeps its own by
+the same rules. Staff may force it open or closed. Nothing is locked while a call runs.
 """
 
 import secrets
@@ -195,7 +196,9 @@ class Breaker:
     def _step(self, act: str, argument: str, reason: str, by: str = "") -> Verdict:
         limits = Limits.configured()
         numbers = (limits.failures, limits.window, limits.open_for, limits.lease)
-        found: Any = cache.ask(lambda redis: _script()([self.key], [act, argument, *numbers], client=redis), None)
+        found: Any = cache.ask(
+            lambda redis: _script()([self.key], [act, argument, *numbers], client=redis), None, door=cache.durable
+        )
         if found is None:
             verdict = self._local.step(act, argument, limits, int(time() * 1000))
         else:
@@ -216,4 +219,4 @@ clickhouse = Breaker("clickhouse")
 
 @once
 def _script() -> Any:
-    return cache.redis().register_script(_SCRIPT)
+    return cache.durable().register_script(_SCRIPT)

@@ -29,7 +29,7 @@ def breaker(limits: None, patient: None, monkeypatch):
     monkeypatch.setattr(module.breaker_history, "note", lambda *given, **named: None)
     made = Breaker(f"test-{uuid4().hex[:8]}")
     yield made
-    redis.cache().delete(made.key)
+    redis.durable().delete(made.key)
 
 
 def fail() -> None:
@@ -44,7 +44,7 @@ def open_it(breaker: Breaker) -> None:
 
 
 def its_time_is_over(breaker: Breaker) -> None:
-    redis.cache().hset(breaker.key, "opened_at", 0)
+    redis.durable().hset(breaker.key, "opened_at", 0)
 
 
 def test_open_it_calls_nobody(breaker: Breaker) -> None:
@@ -84,6 +84,13 @@ def test_fifty_threads_send_one_probe(breaker: Breaker) -> None:
     assert breaker.look().after is State.CLOSED
 
 
+def test_what_is_held_outlasts_an_emptied_cache(breaker: Breaker) -> None:
+    breaker.force("open", by="staff", reason="a test")
+    redis.cache().flushdb()
+    verdict = breaker.look()
+    assert (verdict.after, verdict.forced, verdict.shared) == (State.OPEN, "open", True)
+
+
 def test_calls_do_not_wait_for_each_other(breaker: Breaker) -> None:
     together = threading.Barrier(20)
     with ThreadPoolExecutor(20) as pool:
@@ -97,7 +104,7 @@ def test_a_failed_probe_opens_it_again_and_an_unfinished_one_is_replaced(breaker
         breaker.call(fail)
     assert breaker.look().after is State.OPEN
     its_time_is_over(breaker)
-    redis.cache().hset(breaker.key, mapping={"state": "half_open", "probe": "lost", "probe_until": 0})
+    redis.durable().hset(breaker.key, mapping={"state": "half_open", "probe": "lost", "probe_until": 0})
     assert breaker.call(lambda: "back") == "back"
     assert breaker.look().after is State.CLOSED
 
@@ -143,7 +150,7 @@ def staff(db, django_user_model):
 
 @pytest.mark.django_db(transaction=True)
 def test_staff_see_the_state_and_force_it(limits: None, patient: None, staff) -> None:
-    redis.cache().delete(module.clickhouse.key)
+    redis.durable().delete(module.clickhouse.key)
     looking, acting = staff("view_breakerevent"), staff("view_breakerevent", "force_breaker")
     page, force = "/admin/ranking/breakerevent/", "/admin/ranking/breakerevent/force"
     assert b"Hold open" not in looking.get(page).content
@@ -163,7 +170,7 @@ def test_staff_see_the_state_and_force_it(limits: None, patient: None, staff) ->
         assert module.clickhouse.call(lambda: 7) == 7
         wait_until(lambda: BreakerEvent.objects.count() == 2, "the history of the release")
     finally:
-        redis.cache().delete(module.clickhouse.key)
+        redis.durable().delete(module.clickhouse.key)
 
 
 def test_forcing_needs_a_csrf_token(staff) -> None:

@@ -70,7 +70,7 @@ def ids(page: pipeline.Page) -> list[str]:
 
 
 def its_time_is_over() -> None:
-    redis.cache().hset(breaker.clickhouse.key, "opened_at", 0)
+    redis.durable().hset(breaker.clickhouse.key, "opened_at", 0)
 
 
 @pytest.mark.usefixtures("short")
