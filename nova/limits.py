@@ -7,11 +7,13 @@ import math
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache as once
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
+from redis.commands.core import Script
 from redis.exceptions import RedisError
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
@@ -102,10 +104,33 @@ def check(viewer: Any, scope: str) -> Verdict | None:
     """Count one call of `viewer` (anything with an `id`) to a scope of `settings.RATE_LIMITS`; None when exempt."""
     if getattr(viewer, "is_service", False):
         return None
-    identifier: UUID = viewer.id
+    return _verdict(scope, *_count(_key(viewer.id, scope)))
+
+
+def _verdict(scope: str, calls: int, left: float) -> Verdict:
     limit: int = settings.RATE_LIMITS[scope]
-    calls, left = _count(f"limit:v1:{scope}:{identifier}")
     return Verdict(calls <= limit, limit, max(0, limit - calls), max(1, math.ceil(left)))
+
+
+def _key(identifier: UUID, scope: str) -> str:
+    return f"limit:v1:{scope}:{identifier}"
+
+
+def counting(identifier: UUID, scope: str) -> redis.Call:
+    """The call of Redis' that counts, for whoever asks it something else in the same round trip."""
+    return redis.Call(_script(), [_key(identifier, scope)], [WINDOW_SECONDS * 1000])
+
+
+def counted(request: HttpRequest, scope: str, answer: Any) -> Verdict:
+    """What the answer to `counting` says, noted on the request: `enforce` then counts it no more."""
+    verdict = _verdict(scope, int(answer[0]), int(answer[1]) / 1000)
+    setattr(request, _ATTRIBUTE, verdict)
+    return verdict
+
+
+@once
+def _script() -> Script:
+    return redis.cache().register_script(_COUNT)
 
 
 def headers(verdict: Verdict | None) -> dict[str, str]:
@@ -127,7 +152,7 @@ def verdict_of(request: HttpRequest) -> Verdict | None:
 
 def enforce(request: HttpRequest, viewer: Any, scope: str) -> None:
     """Count one call and note the verdict on the request, for the answer's headers. Raises `Throttled` (429)."""
-    verdict = check(viewer, scope)
+    verdict = verdict_of(request) or check(viewer, scope)
     setattr(request, _ATTRIBUTE, verdict)
     if verdict and not verdict.allowed:
         raise Throttled(wait=verdict.reset)

@@ -13,6 +13,12 @@ from nova.rest import Code, Problem, error_response, request_id
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+def identified(request: HttpRequest) -> str:
+    """The id that the client gave its request if it is harmless, else a new one."""
+    given: str = request.META.get("HTTP_X_REQUEST_ID", "")
+    return given if given and _SANE.fullmatch(given) else uuid4().hex
+
+
 class RequestIdMiddleware:
     """Takes the client's X-Request-ID if it is harmless, else makes one, and answers with it.
 
@@ -29,8 +35,7 @@ class RequestIdMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        identifier = given if _SANE.fullmatch(given) else uuid4().hex
+        identifier = identified(request)
         request.META["HTTP_X_REQUEST_ID"] = identifier
         request.request_id = identifier  # type: ignore[attr-defined]
         answer = self.get_response(request)

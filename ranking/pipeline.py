@@ -22,6 +22,7 @@ from ranking.building import CH, TIME
 from ranking.cursor import Cursor, InvalidCursor
 from ranking.entries import Entry
 from ranking.hotlist import Trending
+from ranking.ready import Ready, ready
 from ranking.snapshot import About, Missing, Slice, Snapshot
 from ranking.trending import WINDOWS
 from ranking.why import Why
@@ -33,12 +34,14 @@ __all__ = [
     "InvalidCursor",
     "NoSuchPost",
     "Page",
+    "Ready",
     "Trending",
     "Why",
     "invalidate",
     "newer",
     "page",
     "rank",
+    "ready",
     "refresh_trending",
     "trending",
     "why",

@@ -22,6 +22,7 @@ from django.conf import settings
 from redis.commands.core import Script
 
 from nova import generations
+from nova.redis import Call
 from ranking import cache, entries
 from ranking.entries import Entry
 from ranking.scoring import Weights
@@ -35,9 +36,10 @@ _TIME_SOFT_SECONDS = 10
 _IDS_TTLS = 4
 TIME = "time"
 
-# KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, "1" to explain.
-# Returns the viewer's generation and, when the snapshot is there, what is known of it, how many entries it has, the
-# position after the last one read, the entries and their explanations. Deleted posts are left out, the room is filled.
+# KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, then "1" to explain,
+# "0" not to, or "json". Returns the viewer's generation and, when the snapshot is there, what is known of it, how many
+# entries it has, the position after the last one read, the entries and their explanations; for "json" the sort key of
+# the last entry and the posts of all as they are sent. Deleted posts are left out, the room is filled.
 _READ = """
 local generation = redis.call('GET', KEYS[2]) or '0'
 local snapshot = ARGV[2]
@@ -64,6 +66,11 @@ while #read < limit and position < length do
     end
   end
   position = last
+end
+if ARGV[5] == 'json' then
+  local key = string.sub(read[#read] or '', 1, 71)
+  for index, entry in ipairs(read) do read[index] = string.sub(entry, 108) end
+  return {generation, about, length, position, key, table.concat(read, ',')}
 end
 return {generation, about, length, position, read, whys}
 """
@@ -195,6 +202,37 @@ def read(
     _, about, length, after, packed, whys = found
     read_entries = [Entry(one, why) for one, why in zip(packed, whys, strict=True)]
     return Slice(About(**orjson.loads(about)), generation, read_entries, after, length)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of a snapshot as it is sent. posts: JSON values with commas between them; last: the sort key of the
+    last one; the rest as in `Slice`."""
+
+    about: About
+    generation: int
+    posts: bytes
+    last: str
+    after: int
+    length: int
+
+    @property
+    def has_more(self) -> bool:
+        return self.after < self.length and bool(self.posts)
+
+
+def reading_head(viewer: str, algorithm: str, limit: int) -> Call:
+    """The call of Redis' that reads the beginning of the newest snapshot, for `head`."""
+    keys = [pointer(viewer, algorithm), generations.key(viewer), GONE]
+    return Call(_script(_READ), keys, [key(viewer, ""), "", 0, limit, "json"])
+
+
+def head(answer: Any) -> Head | None:
+    """What the answer to `reading_head` says; None when there is no snapshot."""
+    if len(answer) == 1:
+        return None
+    generation, about, length, after, last, posts = answer
+    return Head(About(**orjson.loads(about)), int(generation), posts, last.decode(), after, length)
 
 
 def keep(viewer: str, made: Snapshot, *, shown: Sequence[str] = (), pointed: bool = True) -> bool:

@@ -18,14 +18,14 @@ from nova.limits import ViewerThrottle, enforce
 from nova.rest import JSON, plain_api, to_json
 from ranking import pipeline
 
-_SCOPE = "feed"
+SCOPE = "feed"
 
 
 class FeedView(APIView):
     """The viewer's feed, page by page."""
 
     throttle_classes = [ViewerThrottle]
-    throttle_scope = _SCOPE
+    throttle_scope = SCOPE
 
     @extend_schema(operation_id="feed", tags=["feed"], parameters=[FeedParameters], responses=FeedSerializer)
     def get(self, request: Request) -> HttpResponse:
@@ -40,12 +40,12 @@ class FeedView(APIView):
 @plain_api
 def _lean(request: HttpRequest) -> HttpResponse:
     viewer = viewer_of(request)
-    enforce(request, viewer, _SCOPE)
+    enforce(request, viewer, SCOPE)
     return _answer(viewer.id, request.META.get("QUERY_STRING", ""))
 
 
 @lru_cache(1024)
-def _asked(query: str) -> dict[str, Any]:
+def asked_for(query: str) -> dict[str, Any]:
     """The checked parameters of a query string; the same few come all day. Raises `ValidationError`."""
     given = FeedParameters(data=QueryDict(query))
     given.is_valid(raise_exception=True)
@@ -54,7 +54,7 @@ def _asked(query: str) -> dict[str, Any]:
 
 def _answer(viewer: UUID, query: str) -> HttpResponse:
     start = perf_counter()
-    asked = _asked(query)
+    asked = asked_for(query)
     if "since" in asked:
         return HttpResponse(to_json({"newer": _newer(viewer, asked["since"], asked.get("algo"))}), content_type=JSON)
     try:
@@ -78,7 +78,6 @@ def _newer(viewer: UUID, since: str, algo: str | None) -> int:
 
 
 def _body(page: pipeline.Page, seconds: float) -> bytes:
-    """The answer: the posts as they are kept, never read and written again, and what is said of them."""
     about = {
         "cursor": page.cursor,
         "has_more": page.has_more,
@@ -89,6 +88,11 @@ def _body(page: pipeline.Page, seconds: float) -> bytes:
         "generated_at": page.generated_at,
         "stale": page.stale,
         "experiment": page.experiment,
-        "latency_ms": round(seconds * 1000, 2),
     }
-    return b'{"posts":[' + b",".join(page.items) + b"]," + to_json(about)[1:]
+    return body(b",".join(page.items), about, seconds)
+
+
+def body(posts: bytes, about: dict[str, Any], seconds: float) -> bytes:
+    """The answer: the posts as they are kept, never read and written again, and what is said of them."""
+    about["latency_ms"] = round(seconds * 1000, 2)
+    return b'{"posts":[' + posts + b"]," + to_json(about)[1:]

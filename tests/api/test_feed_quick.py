@@ -1,0 +1,176 @@
+"""GET /api/feed while a good feed is kept: the short way gives what the long one gives."""
+
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+import pytest
+from django.conf import settings as django_settings
+from prometheus_client import REGISTRY
+
+from nova import identity, redis
+from ranking import pipeline, snapshot
+from tests.feeds import Feeds, invalidate, member
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+PATHS = ("/api/feed", "/api/v1/feed")
+OF_THIS_CALL = {"X-Request-ID", "RateLimit-Remaining", "RateLimit-Reset", "Content-Length"}
+
+
+@pytest.fixture
+def viewer(feeds: Feeds) -> UUID:
+    viewer, followees = member(), [member() for _ in range(5)]
+    feeds.follow(viewer, *followees)
+    for number, followee in enumerate(followees):
+        feeds.posts(followee, hours_ago=[1 + number, 11 + number])
+    return viewer
+
+
+@pytest.fixture
+def client(client_of, viewer: UUID):
+    """One whose token is known and whose feed is kept."""
+    client = client_of(viewer)
+    assert client.get("/api/feed").json()["cache_hit"] is False
+    return client
+
+
+@pytest.fixture
+def short_way_only(client, monkeypatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("the long way was taken")
+
+    monkeypatch.setattr(pipeline, "page", refused)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("query", ["", "limit=3", "limit=100&explain=0", "algo=ch"])
+def test_the_short_way_is_taken(client, short_way_only, path: str, query: str) -> None:
+    answer = client.get(f"{path}?{query}")
+    assert answer.status_code == 200
+    assert len(answer.json()["posts"]) == (3 if query == "limit=3" else 10)
+
+
+@pytest.mark.parametrize("limit", [1, 4, 10, 50])
+def test_both_ways_say_the_same(client, viewer: UUID, limit: int) -> None:
+    short = client.get("/api/feed", {"limit": limit})
+    long = client.get("/api/feed", {"limit": limit}, headers={"X-Act-For": str(viewer)})
+    said, as_said = short.json(), long.json()
+    assert said.pop("latency_ms") >= 0
+    assert as_said.pop("latency_ms") >= 0
+    assert said == as_said
+    assert said["has_more"] is (limit < 10)
+    assert set(short.headers) == set(long.headers)
+    for name in set(short.headers) - OF_THIS_CALL:
+        assert short.headers[name] == long.headers[name]
+
+
+def test_its_cursor_leads_on(client) -> None:
+    whole = [post["id"] for post in client.get("/api/feed").json()["posts"]]
+    page = client.get("/api/feed", {"limit": 4}).json()
+    rest = client.get("/api/feed", {"cursor": page["cursor"]}).json()
+    assert [post["id"] for post in page["posts"] + rest["posts"]] == whole
+
+
+def test_every_call_is_counted_once_whichever_way(client, viewer: UUID) -> None:
+    def left(**options: Any) -> int:
+        answer = client.get("/api/feed", **options)
+        assert answer.status_code == 200
+        return int(answer.headers["RateLimit-Remaining"])
+
+    first = left()
+    invalidate(viewer)
+    found = [left(), left(headers={"X-Act-For": str(viewer)}), left(data={"explain": 1}), left()]
+    assert found == [first - 1, first - 2, first - 3, first - 4]
+
+
+def test_a_used_up_limit_is_said(client, settings) -> None:
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "feed": 2}
+    assert client.get("/api/feed").status_code == 200
+    refused = client.get("/api/feed")
+    assert (refused.status_code, refused.json()["error"]) == (429, "rate_limited")
+    assert refused.headers["Retry-After"] == refused.headers["RateLimit-Reset"]
+    assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
+
+
+def test_services_have_no_limit(client_of, viewer: UUID, client, short_way_only) -> None:
+    service = client_of(viewer, service=True)
+    identity.authenticate_header(service._credentials["HTTP_AUTHORIZATION"])
+    assert not service.get("/api/feed").has_header("RateLimit-Limit")
+
+
+def test_a_deleted_post_is_left_out_and_its_place_filled(client, short_way_only) -> None:
+    whole = [post["id"] for post in client.get("/api/feed").json()["posts"]]
+    redis.cache().zadd(snapshot.GONE, dict.fromkeys(whole[1:3], 1.0))
+    page = client.get("/api/feed", {"limit": 4}).json()
+    assert [post["id"] for post in page["posts"]] == [whole[0], *whole[3:6]]
+    redis.cache().zadd(snapshot.GONE, dict.fromkeys(whole, 1.0))
+    page = client.get("/api/feed", {"limit": 4}).json()
+    assert (page["posts"], page["has_more"], page["cursor"]) == ([], False, None)
+
+
+def test_what_was_invalidated_is_made_anew(client, viewer: UUID) -> None:
+    kept = client.get("/api/feed").json()["snapshot"]
+    invalidate(viewer)
+    page = client.get("/api/feed").json()
+    assert page["cache_hit"] is False
+    assert page["snapshot"] != kept
+
+
+def test_what_other_weights_ranked_is_made_anew(client, settings) -> None:
+    settings.RANKING_VERSION = "other"
+    assert client.get("/api/feed").json()["cache_hit"] is False
+
+
+def test_a_token_is_believed_no_longer_than_it_says(client, viewer: UUID, short_way_only) -> None:
+    ends = int(time.time()) - django_settings.JWT_LEEWAY_SECONDS + 2
+    token = jwt.encode({"sub": str(viewer), "exp": ends}, django_settings.JWT_SECRET, algorithm="HS256")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    identity.authenticate_header(f"Bearer {token}")
+    assert client.get("/api/feed").status_code == 200
+    while time.time() < ends + django_settings.JWT_LEEWAY_SECONDS:
+        time.sleep(0.1)
+    assert client.get("/api/feed").status_code == 401
+
+
+def test_a_foreign_host_is_refused(client) -> None:
+    assert client.get("/api/feed", headers={"Host": "elsewhere.example"}).status_code == 400
+
+
+def test_the_clients_request_id_is_kept(client, short_way_only) -> None:
+    assert client.get("/api/feed", headers={"X-Request-ID": "mine-1"}).headers["X-Request-ID"] == "mine-1"
+    assert len(client.get("/api/feed", headers={"X-Request-ID": "no good"}).headers["X-Request-ID"]) == 32
+
+
+def test_it_is_counted_as_every_call(client, short_way_only) -> None:
+    def counted() -> list[float]:
+        labels = {"view": "feed", "method": "GET"}
+        wanted = [
+            ("django_http_requests_before_middlewares_total", {}),
+            ("django_http_responses_total_by_status_view_method_total", {**labels, "status": "200"}),
+            ("django_http_requests_latency_seconds_by_view_method_count", labels),
+            ("django_http_responses_body_total_bytes_count", {}),
+            ("nova_feed_answers_total", {"algorithm": "ch", "cache": "hit"}),
+            ("nova_feed_experiment_answers_total", {"experiment": "none", "cache": "hit"}),
+        ]
+        return [REGISTRY.get_sample_value(name, sample) or 0 for name, sample in wanted]
+
+    before = counted()
+    client.get("/api/feed")
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1] * 6
+
+
+def test_redis_forgets_its_scripts_and_its_clients(client, short_way_only) -> None:
+    redis.cache().script_flush()
+    assert client.get("/api/feed").status_code == 200
+    redis.cache().client_kill_filter(_type="normal", skipme=True)
+    assert client.get("/api/feed").status_code == 200
+
+
+def test_without_redis_the_long_way_answers(client, settings) -> None:
+    settings.REDIS_CACHE_URL = f"redis://127.0.0.1:1/{uuid4().int % 9}"
+    redis.cache.cache_clear()
+    page = client.get("/api/feed")
+    assert (page.status_code, page.json()["cache_hit"]) == (200, False)
+    assert page.headers["RateLimit-Remaining"]
