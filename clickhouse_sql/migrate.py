@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import connection
 
-from clickhouse_sql import schema
+from clickhouse_sql import cluster, schema
+from clickhouse_sql.schema import Script
 from nova import clickhouse
+from nova.errors import Permanent
 
 # Any number, as long as nobody else's advisory lock in this PostgreSQL database is the same.
 _LOCK = 0x6E6F7661
@@ -19,7 +21,7 @@ CREATE TABLE IF NOT EXISTS schema_changes
 )
 ENGINE = MergeTree
 ORDER BY name
-"""
+""".strip()
 
 
 @contextmanager
@@ -41,29 +43,41 @@ def migrate(report: Callable[[str], None] = lambda line: None) -> int:
     """
     database = settings.CLICKHOUSE["database"]
     with _alone():
-        clickhouse.command(f"CREATE DATABASE IF NOT EXISTS `{database}`", database="default")
+        on = f" ON CLUSTER `{settings.CLICKHOUSE_CLUSTER}`" if settings.CLICKHOUSE_CLUSTER else ""
+        clickhouse.command(f"CREATE DATABASE IF NOT EXISTS `{database}`{on}", database="default")
         tables = clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
         present = {name for (name,) in tables}
         fresh = not present
-        clickhouse.command(_CHANGES_TABLE)
+        for statement in _wanted(Script("schema_changes", (_CHANGES_TABLE,))).statements:
+            clickhouse.command(statement)
         applied = {name for (name,) in clickhouse.query("SELECT name FROM schema_changes")}
         ran = 0
         for script in schema.changes():
             if script.name in applied:
                 continue
             if not fresh:
+                if on:
+                    raise Permanent(
+                        f"{script.name} is written for one server: run it on each host by hand, then "
+                        f"INSERT INTO schema_changes (name) VALUES ('{script.name}')"
+                    )
                 report(script.name)
                 for statement in script.statements:
                     clickhouse.command(statement, timeout=3600)
                 ran += 1
             clickhouse.command("INSERT INTO schema_changes (name) VALUES ({name:String})", {"name": script.name})
         for script in schema.declared():
-            for statement in script.statements:
+            for statement in _wanted(script).statements:
                 if _creates(statement) not in present:
                     report(script.name)
                     clickhouse.command(statement)
                     ran += 1
     return ran
+
+
+def _wanted(script: Script) -> Script:
+    """As the server should have it: of one host, or of the cluster of the settings."""
+    return cluster.render(script, settings.CLICKHOUSE_CLUSTER) if settings.CLICKHOUSE_CLUSTER else script
 
 
 def _creates(statement: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from clickhouse_sql import schema
+from clickhouse_sql import cluster, schema
 from nova import clickhouse
 
 _TABLES = """
@@ -44,11 +44,12 @@ def differences() -> list[Difference]:
 
     Raises `nova.errors.NovaError` when ClickHouse cannot be asked.
     """
-    scratch = f"nova_verify_{secrets.token_hex(6)}"
+    scratch, name = f"nova_verify_{secrets.token_hex(6)}", settings.CLICKHOUSE_CLUSTER
     clickhouse.command(f"CREATE DATABASE `{scratch}`")
     try:
         for script in schema.declared():
-            for statement in script.statements:
+            # The scratch database is on this host alone, of a cluster too.
+            for statement in (cluster.render(script, name, everywhere=False) if name else script).statements:
                 clickhouse.command(statement, database=scratch)
         wanted = _facts(scratch)
     finally:
@@ -87,4 +88,16 @@ def _facts(database: str) -> dict[tuple[str, str], str]:
         facts[table, f"column {name}"] = text.strip()
     for table, name, text in clickhouse.query(_INDEXES, asked):
         facts[table, f"index {name}"] = text
-    return {key: text.replace(f"{database}.", "").replace(f"`{database}`.", "") for key, text in facts.items()}
+    return {key: _unnamed(text, database) for key, text in facts.items()}
+
+
+def _unnamed(text: str, database: str) -> str:
+    """Without the database's own name: before a table, as an argument of Distributed, in a path of Keeper's."""
+    for named, unnamed in (
+        (f"{database}.", ""),
+        (f"`{database}`.", ""),
+        (f"'{database}'", "currentDatabase()"),
+        (f"/{database}/", "/DATABASE/"),
+    ):
+        text = text.replace(named, unnamed)
+    return text

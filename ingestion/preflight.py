@@ -8,12 +8,16 @@ from redis.exceptions import RedisError
 from ingestion.errors import EXIT_SETTINGS, Halt
 from nova import clickhouse, redis
 
-_AT_LEAST = {"non_replicated_deduplication_window": 10_000, "fsync_after_insert": 1, "fsync_part_directory": 1}
+_WINDOW = "non_replicated_deduplication_window"
+_AT_LEAST = {_WINDOW: 10_000, "fsync_after_insert": 1, "fsync_part_directory": 1}
+# What a token's life hangs on where the table is replicated: its count, and its age in seconds (a day at least).
+_OF_REPLICATED = {"replicated_deduplication_window": 10_000, "replicated_deduplication_window_seconds": 86_400}
 _TABLES = """
 SELECT name, engine, engine_full, create_table_query, dependencies_table
 FROM system.tables WHERE database = currentDatabase()
 """
 _DEFAULTS = "SELECT name, value FROM system.merge_tree_settings WHERE name IN ({names:Array(String)})"
+_BEHIND = re.compile(r"^Distributed\('[^']*', '[^']*', '(\w+)'")
 _TARGET = re.compile(r"^CREATE MATERIALIZED VIEW \S+ TO (?:`?\w+`?\.)?`?(\w+)`?")
 
 
@@ -24,7 +28,7 @@ def check_tables(names: Iterable[str]) -> None:
     ClickHouse does not answer.
     """
     tables = {row[0]: row[1:] for row in clickhouse.query(_TABLES)}
-    defaults = dict(clickhouse.query(_DEFAULTS, {"names": list(_AT_LEAST)}))
+    defaults = dict(clickhouse.query(_DEFAULTS, {"names": [*_AT_LEAST, *_OF_REPLICATED]}))
     wrong: list[str] = []
     todo, seen = list(names), set()
     while todo:
@@ -40,11 +44,17 @@ def check_tables(names: Iterable[str]) -> None:
             target = _TARGET.match(create)
             todo.append(target[1] if target else f"the target of {table}")
             continue
+        if behind := _BEHIND.match(full):
+            todo.append(behind[1])
+            continue
         todo.extend(dependents)
+        wanted = dict(_AT_LEAST)
+        if engine.startswith("Replicated"):
+            wanted = {**_OF_REPLICATED, **{name: least for name, least in _AT_LEAST.items() if name != _WINDOW}}
         found = defaults | dict(re.findall(r"(\w+) = '?(\w+)'?", full.partition(" SETTINGS ")[2]))
         wrong += [
             f"{table}: {setting} is {found.get(setting, 'unknown')}, wanted {'at least ' if least > 1 else ''}{least}"
-            for setting, least in _AT_LEAST.items()
+            for setting, least in wanted.items()
             if not str(found.get(setting, "")).isdigit() or int(found[setting]) < least
         ]
     if wrong:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from django.conf import settings
 from django.db import connection
 
 from clickhouse_sql import schema
@@ -108,6 +109,8 @@ def rebuild(
     unknown = sorted(set(names or ()) - AGGREGATES.keys())
     if unknown:
         raise Permanent(f"{', '.join(unknown)}: no aggregate; there are {', '.join(AGGREGATES)}")
+    if settings.CLICKHOUSE_CLUSTER:
+        raise Permanent("this command does not rebuild the aggregates of a cluster: its scratch table would be shared")
     outcomes = []
     with _alone():
         for name in names or AGGREGATES:

@@ -55,8 +55,13 @@ INSERT_SETTINGS: dict[str, Any] = {
     "min_insert_block_size_rows": 1_048_448,
     "min_insert_block_size_bytes": 0,
     "input_format_parallel_parsing": 0,
+    # Through a Distributed table: answered when every shard has its part, and each shard knows the token.
+    "distributed_foreground_insert": 1,
 }
 MAX_ROWS = 1_048_448
+# What a query needs where tables are Distributed (clickhouse_sql/cluster.py); on one host they change nothing. A list
+# in a subquery is made once and sent along, and a shard that cannot have a member's rows is not asked.
+_OVER_SHARDS = {"distributed_product_mode": "global", "optimize_skip_unused_shards": 1}
 
 # A temporary table: its (name, type) columns and its rows.
 Table = tuple[Sequence[tuple[str, str]], Sequence[tuple[Any, ...]]]
@@ -84,7 +89,7 @@ def _new_client(database: str | None = None, timeout: float = 30) -> Client:
         sync_request_timeout=min(timeout, 3),
         client_name="nova",
         tcp_keepalive=True,
-        settings={"server_side_params": True},
+        settings={"server_side_params": True, **_OVER_SHARDS},
     )
 
 

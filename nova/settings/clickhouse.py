@@ -1,5 +1,6 @@
 """ClickHouse: events, the copies of the source tables, and the aggregates that ranking reads."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -19,6 +20,10 @@ CLICKHOUSE: dict[str, Any] = {
     "password": unquote(_url.password or ""),
     "secure": _secure,
 }
+# The cluster (in the servers' remote_servers) that the tables are spread over; none: one host has them all.
+CLICKHOUSE_CLUSTER = env.text("CLICKHOUSE_CLUSTER", "")
+if not re.fullmatch(r"[\w-]*", CLICKHOUSE_CLUSTER):
+    env.problem("CLICKHOUSE_CLUSTER", "is no cluster's name. Set it to letters, digits, _ and -")
 # What a reader of a feed may wait for ClickHouse before the breaker counts a failure.
 CLICKHOUSE_DEADLINE = env.number("CLICKHOUSE_DEADLINE_SECONDS", 1.0, low=0.05, high=60)
 CLICKHOUSE_POOL = env.whole("CLICKHOUSE_POOL", 12, low=1, high=200)
