@@ -19,6 +19,7 @@ from nova import clock, generations, metrics
 from nova.errors import NovaError, Transient
 from ranking import building, hotlist, snapshot, split, why_facts
 from ranking.building import CH, TIME
+from ranking.changes import Changes, count_newer, is_snapshot, marks
 from ranking.cursor import Cursor, InvalidCursor
 from ranking.entries import Entry
 from ranking.hotlist import Trending
@@ -31,13 +32,17 @@ from ranking.why_facts import NoSuchPost
 __all__ = [
     "CH",
     "TIME",
+    "Changes",
     "InvalidCursor",
     "NoSuchPost",
     "Page",
     "Ready",
     "Trending",
     "Why",
+    "changes",
     "invalidate",
+    "is_snapshot",
+    "marks",
     "newer",
     "page",
     "rank",
@@ -134,32 +139,25 @@ def page(
 
 
 def newer(viewer_id: UUID, since: str, algo: str | None = None, now: datetime | None = None) -> int:
-    """How many posts the viewer's feed has that snapshot `since` had not. A feed that is out of date is made anew.
+    """How many posts the viewer's feed has that snapshot `since` had not. Raises as `changes` does."""
+    return changes(viewer_id, since, algo, now).newer
+
+
+def changes(viewer_id: UUID, since: str = "", algo: str | None = None, now: datetime | None = None) -> Changes:
+    """What became of the viewer's feed since a snapshot ("": nothing is counted). One out of date is made anew.
 
     Raises `ValueError` when `since` is no snapshot's id, `Transient` when nothing can answer.
     """
-    viewer = str(viewer_id)
-    made = snapshot.made_at(since)
-    if made is None:
-        raise ValueError("This is no snapshot's id.")
-    at = now or clock.now()
+    viewer, at = str(viewer_id), now or clock.now()
     algo = algo or split.algorithm_of(viewer)
+    if since and not is_snapshot(since):
+        raise ValueError("This is no snapshot's id.")
     about = _first(viewer, algo, 0, False, at).part.about
-    if about.snapshot == since:
-        return 0
-    present = snapshot.ids(viewer, about.snapshot)
-    if present is None:
-        present = [entry.id for entry in _first(viewer, algo, _ALL, False, at).part.entries]
-    known = snapshot.ids(viewer, since)
-    if known is not None:
-        return len(set(present).difference(known))
-    return sum(_made_after(post, made) for post in present)
 
+    def all_ids() -> list[str]:
+        return [entry.id for entry in _first(viewer, algo, _ALL, False, at).part.entries]
 
-def _made_after(post: str, moment: float) -> bool:
-    """Whether a post is younger than a moment (Unix seconds), by the time inside its UUIDv7."""
-    identifier = UUID(post)
-    return identifier.version == 7 and (identifier.int >> 80) / 1000 > moment
+    return Changes(about.snapshot, count_newer(viewer, since, about, all_ids) if since else 0)
 
 
 def rank(viewer_id: UUID, now: datetime | None = None) -> str:

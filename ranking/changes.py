@@ -1,0 +1,70 @@
+"""What became of feeds since somebody looked: whether anything may have changed, and how many posts are new."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from nova import generations, redis
+from ranking import snapshot
+from ranking.snapshot import About, Missing
+
+_VIEWERS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The snapshot that a viewer's feed is now, and how many posts it has that an earlier one had not."""
+
+    snapshot: str
+    newer: int
+
+
+def marks(viewers: Sequence[UUID]) -> list[bytes]:
+    """For each viewer a text that changes whenever their feed may have: it was invalidated, or made anew.
+
+    One round trip for all of them. Raises `redis.RedisError`.
+    """
+    pipeline = redis.cache().pipeline(transaction=False)
+    for start in range(0, len(viewers), _VIEWERS_AT_ONCE):
+        pipeline.mget([key for viewer in viewers[start : start + _VIEWERS_AT_ONCE] for key in _keys(str(viewer))])
+    values = [value or b"" for some in pipeline.execute() for value in some]
+    return [b" ".join(values[start : start + 3]) for start in range(0, len(values), 3)]
+
+
+def _keys(viewer: str) -> list[str]:
+    pointers = [snapshot.pointer(viewer, algorithm) for algorithm in ("", snapshot.TIME)]
+    return [generations.key(viewer), *pointers]
+
+
+def is_snapshot(text: str) -> bool:
+    """Whether a text is a snapshot's id; that snapshot may be long gone."""
+    return snapshot.made_at(text) is not None
+
+
+def count_newer(viewer: str, since: str, about: About, all_ids: Callable[[], list[str]]) -> int:
+    """How many posts the viewer's present snapshot (`about`) has that `since` had not; `all_ids` gives its ids when
+    nobody remembers them.
+
+    When the way of making the feed has changed, most posts are others without being new: then their age decides.
+    """
+    if about.snapshot == since:
+        return 0
+    present = snapshot.ids(viewer, about.snapshot)
+    if present is None:
+        present = all_ids()
+    known = snapshot.ids(viewer, since)
+    if known is not None and not _made_otherwise(viewer, since, about):
+        return len(set(present).difference(known))
+    made = snapshot.made_at(since) or 0.0
+    return sum(_made_after(post, made) for post in present)
+
+
+def _made_otherwise(viewer: str, since: str, about: About) -> bool:
+    earlier = snapshot.read(viewer, algorithm=about.algorithm, snapshot=since, limit=0)
+    return not isinstance(earlier, Missing) and earlier.about.algorithm != about.algorithm
+
+
+def _made_after(post: str, moment: float) -> bool:
+    """Whether a post is younger than a moment (Unix seconds), by the time inside its UUIDv7."""
+    identifier = UUID(post)
+    return identifier.version == 7 and (identifier.int >> 80) / 1000 > moment
