@@ -2,9 +2,9 @@
 
 A pass looks at them all in two round trips, every few seconds anew: what a followee's post invalidates in the middle of
 a pass does not wait for the next one. It ranks only those whose feed is missing, invalidated, of other weights than now
-or about to expire, at an even pace, just fast enough for all to have a turn in one pass. It ends as soon as the breaker
-is not closed: ClickHouse then has better to do. A feed past its soft age is ready: it is served, and made anew by who
-comes.
+or about to expire, at an even pace: just fast enough for all to have a turn in one pass, and resting after each ranking
+for as long as that took, so that a busy ClickHouse is asked less. It ends as soon as the breaker is not closed. A feed
+past its soft age is ready: it is served, and made anew by who comes.
 
 What it buys: the warmer notes which feeds it made (a hash in Redis). A member whose last event is later than that came
 back to a feed that would not have been there.
@@ -126,7 +126,8 @@ def _keep_ready(
             tried[member.id] += 1
             report.left -= 1
             progress(report.made, None)
-            sleep(max(0.0, min(begun + pause, look_again) - monotonic()))
+            ended = monotonic()
+            sleep(max(0.0, min(max(begun + pause, ended + (ended - begun)), look_again) - ended))
             if monotonic() >= look_again:
                 break
         sleep(max(0.0, look_again - monotonic()))
