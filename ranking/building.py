@@ -52,16 +52,21 @@ def build(viewer: str, algorithm: str, now: datetime, generation: int | None = N
     Raises a `nova.errors` class without ClickHouse (`breaker.Refused` when it was not even asked), for order of time
     `django.db.DatabaseError` without PostgreSQL.
     """
-    # To the millisecond, as in the snapshot's id: by it the same scores can be worked out again.
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     if generation is None:
         generation = snapshot.read(viewer, algorithm=algorithm, limit=0).generation
-    weights = weights_of(viewer, algorithm, now)
-    found = _ranked(viewer, weights, now) if algorithm == CH else _by_time(viewer, now)
-    made = Snapshot.made(found, algorithm=algorithm, generation=generation, weights=weights, now=now)
+    made = make(viewer, algorithm, now, generation)
     with _timed("snapshot"):
         snapshot.keep(viewer, made)
     return made
+
+
+def make(viewer: str, algorithm: str, now: datetime, generation: int = 0) -> Snapshot:
+    """Make a viewer's feed without keeping it. Raises what `build` does."""
+    # To the millisecond, as in the snapshot's id: by it the same scores can be worked out again.
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    weights = weights_of(viewer, algorithm, now)
+    found = _ranked(viewer, weights, now) if algorithm == CH else _by_time(viewer, now)
+    return Snapshot.made(found, algorithm=algorithm, generation=generation, weights=weights, now=now)
 
 
 def weights_of(viewer: str, algorithm: str, now: datetime) -> Weights:

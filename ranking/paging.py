@@ -1,0 +1,104 @@
+"""What follows a cursor: in its snapshot while that is there, else in a new ranking without what was shown."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import dropwhile
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from community import selectors
+from nova.errors import NovaError
+from ranking import building, snapshot
+from ranking.building import TIME
+from ranking.cursor import Cursor
+from ranking.entries import Entry
+from ranking.ladder import ALL, Found, first
+from ranking.snapshot import Missing, Slice, Snapshot
+
+
+def following(viewer: str, since: Cursor, limit: int, explain: bool, now: datetime) -> Found:
+    """The next `limit` entries after a cursor. Raises `nova.errors.Transient` when nothing can answer."""
+
+    def read(name: str) -> Slice | Missing:
+        return snapshot.read(
+            viewer, algorithm=since.asked, snapshot=name, position=since.position, limit=limit, explain=explain
+        )
+
+    part = read(since.snapshot)
+    if isinstance(part, Slice):
+        return Found(part, building.HIT)
+    ids = snapshot.ids(viewer, since.snapshot)
+    if ids is None:
+        return _go_on(viewer, since, _again(viewer, since, now), None, limit)
+    whole = first(viewer, since.asked, ALL, True, now)
+    if whole.last_good and whole.part.about.snapshot == since.snapshot:
+        head = read(snapshot.LAST_GOOD)
+        if isinstance(head, Slice):
+            return replace(whole, part=head)
+    return _go_on(viewer, since, whole, ids, limit)
+
+
+def _again(viewer: str, since: Cursor, now: datetime) -> Found:
+    """The feed of the cursor's moment, worked out once more: nobody remembers what it was. Kept by nobody."""
+    made = snapshot.made_at(since.snapshot)
+    for algorithm in (since.made_by, since.asked, TIME):
+        try:
+            again = building.make(viewer, algorithm, datetime.fromtimestamp(made, UTC) if made else now)
+            return Found(again.cut(0, ALL), building.MISS)
+        except (NovaError, DatabaseError):
+            continue
+    return first(viewer, since.asked, ALL, True, now)
+
+
+def _go_on(viewer: str, since: Cursor, whole: Found, ids: Sequence[str] | None, limit: int) -> Found:
+    """The rest of a feed whose snapshot is gone, as a snapshot of its own for this reader.
+
+    What was shown is left out. What was still to come is shown, and what ranks below the last post shown; what is new
+    above it belongs to the first page of the feed, not in the middle of this one. ids: what the snapshot held, None
+    when nobody remembers: then what follows the last post shown is what follows it in `whole`.
+    """
+    about, entries = whole.part.about, whole.part.entries
+    had = since.shown_before + since.position
+    shown, due = (ids or [])[:had], set((ids or [])[had:])
+    if ids is None and any(entry.key == since.last for entry in entries):
+        rest = list(dropwhile(lambda entry: entry.key != since.last, entries))[1:]
+    else:
+        past = set(shown)
+        rest = [
+            entry
+            for entry in entries
+            if entry.id not in past and (entry.id in due or entry.key < since.last or about.algorithm != since.made_by)
+        ]
+    ranked_at = datetime.fromtimestamp(about.started, UTC)
+    weights = building.weights_of(viewer, about.algorithm, ranked_at)
+    made = Snapshot.made(rest, algorithm=about.algorithm, generation=about.generation, weights=weights, now=ranked_at)
+    known = replace(made.about, shown=len(shown), version=about.version, experiment=about.experiment)
+    kept = replace(made, about=known)
+    snapshot.keep(viewer, kept, shown=shown, pointed=False)
+    return Found(kept.cut(0, limit), whole.cache, whole.last_good, replaced=True)
+
+
+def without_hidden(viewer: str, part: Slice, limit: int, explain: bool) -> tuple[Sequence[Entry], int]:
+    """A page without the authors hidden since, the room filled from what follows; the position after it."""
+    try:
+        hidden = {str(author) for author in selectors.hidden_authors(UUID(viewer))}
+    except DatabaseError:
+        return part.entries, part.after
+    kept = [entry for entry in part.entries if entry.author_id not in hidden]
+    after = part.after
+    while len(kept) < limit and after < part.length:
+        more = snapshot.read(
+            viewer,
+            algorithm=part.about.algorithm,
+            snapshot=part.about.snapshot,
+            position=after,
+            limit=limit - len(kept),
+            explain=explain,
+        )
+        if isinstance(more, Missing):
+            break
+        kept += [entry for entry in more.entries if entry.author_id not in hidden]
+        after = more.after
+    return kept, after
