@@ -2,9 +2,10 @@
 
     feed:v1:{viewer}                  pointer: "snapshot generation started"; …:time for the feed in order of time
     feed:v1:{viewer}:{snapshot}       list: first what is known of the snapshot (JSON), then its entries, packed
-    feed:v1:{viewer}:{snapshot}:why   list: the explanation of each entry
+    feed:v1:{viewer}:{snapshot}:why   the explanation of each entry, compressed
     feed:v1:{viewer}:{snapshot}:ids   the ids in order, kept longer: what a reader was shown of a snapshot that is gone
     feed:v1:{viewer}:last             the head of the last snapshot made, for outages
+    feed:v1:{viewer}:kept             list: the snapshots that are there, the one used last at the end (memory.py)
 
 A read is one round trip. Without Redis nothing is found and nothing is kept; nothing here raises for that.
 """
@@ -23,14 +24,14 @@ from redis.commands.core import Script
 
 from nova import generations
 from nova.redis import Call
-from ranking import cache, entries
+from ranking import cache, entries, memory
 from ranking.entries import Entry
 from ranking.scoring import Weights
 
 # Posts deleted lately: a sorted set of ids that change data capture writes, whose snapshots still hold them.
 GONE = "gone:posts"
 LAST_GOOD = "last"
-_LAST_GOOD_POSTS = 100
+_LAST_GOOD_POSTS = 50
 # A feed in order of time costs little and knows no generations while change data capture stands still.
 _TIME_SOFT_SECONDS = 10
 _IDS_TTLS = 4
@@ -38,9 +39,10 @@ TIME = "time"
 
 # KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, then "1" to explain,
 # "0" not to, or "json". Returns the viewer's generation and, when the snapshot is there, what is known of it, how many
-# entries it has, the position after the last one read, the entries and their explanations; for "json" the sort key of
-# the last entry and the posts of all as they are sent. Deleted posts are left out, the room is filled.
-_READ = """
+# entries it has, the position after the last one read, the entries, their positions and all explanations; for "json"
+# the sort key of the last entry and the posts of all as they are sent. Deleted posts are left out, the room is filled.
+_READ = (
+    """
 local generation = redis.call('GET', KEYS[2]) or '0'
 local snapshot = ARGV[2]
 if snapshot == '' then
@@ -48,21 +50,26 @@ if snapshot == '' then
   if not pointer then return {generation} end
   snapshot = string.match(pointer, '^%S+')
 end
-local list = ARGV[1] .. snapshot
+local prefix = ARGV[1]
+local list = prefix .. snapshot
 local about = redis.call('LINDEX', list, 0)
 if not about then return {generation} end
 local length = redis.call('LLEN', list) - 1
 local position, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
+if ARGV[2] ~= '' then
+"""
+    + memory.TOUCH
+    + """
+end
 local some_gone = redis.call('EXISTS', KEYS[3]) == 1
-local read, whys = {}, {}
+local read, positions = {}, {}
 while #read < limit and position < length do
   local last = math.min(length, position + limit - #read)
   local chunk = redis.call('LRANGE', list, position + 1, last)
-  local why = ARGV[5] == '1' and redis.call('LRANGE', list .. ':why', position, last - 1) or {}
   for index, entry in ipairs(chunk) do
     if not (some_gone and redis.call('ZSCORE', KEYS[3], string.sub(entry, 36, 71))) then
       read[#read + 1] = entry
-      whys[#whys + 1] = why[index] or '{}'
+      positions[#positions + 1] = position + index
     end
   end
   position = last
@@ -72,8 +79,10 @@ if ARGV[5] == 'json' then
   for index, entry in ipairs(read) do read[index] = string.sub(entry, 108) end
   return {generation, about, length, position, key, table.concat(read, ',')}
 end
-return {generation, about, length, position, read, whys}
+local whys = ARGV[5] == '1' and redis.call('GET', list .. ':why') or ''
+return {generation, about, length, position, read, positions, whys}
 """
+)
 
 # KEYS: pointer, generation. ARGV: snapshot, its generation, when it was started, milliseconds to live.
 # A snapshot of an older generation than the pointer's, or begun earlier in the same one, changes nothing.
@@ -199,9 +208,10 @@ def read(
     generation = int(found[0])
     if len(found) == 1:
         return Missing(generation)
-    _, about, length, after, packed, whys = found
-    read_entries = [Entry(one, why) for one, why in zip(packed, whys, strict=True)]
-    return Slice(About(**orjson.loads(about)), generation, read_entries, after, length)
+    _, about, length, after, packed, positions, whys = found
+    known = memory.unpacked(whys)
+    whole = [(one, known[at - 1] if at <= len(known) else b"{}") for one, at in zip(packed, positions, strict=True)]
+    return Slice(About(**orjson.loads(about)), generation, [Entry(*one) for one in whole], after, length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,21 +257,16 @@ def _keep(redis: Any, viewer: str, made: Snapshot, shown: Sequence[str], pointed
     pipeline = redis.pipeline()
     pipeline.rpush(name, about, *(entry.packed for entry in made.entries))
     pipeline.expire(name, hard)
-    if made.entries:
-        pipeline.rpush(f"{name}:why", *(entry.why for entry in made.entries))
-        pipeline.expire(f"{name}:why", hard)
+    pipeline.set(f"{name}:why", memory.packed(made.entries), ex=hard)
     ids = entries.bytes_of_ids(shown) + entries.bytes_of_ids([entry.id for entry in made.entries])
     pipeline.set(f"{name}:ids", ids, ex=_IDS_TTLS * hard)
+    memory.bound(pipeline, key(viewer, ""), made.about.snapshot, 1000 * _IDS_TTLS * hard)
     if pointed:
         last, head = key(viewer, LAST_GOOD), made.entries[:_LAST_GOOD_POSTS]
-        for name, rows in (
-            (last, [about, *(entry.packed for entry in head)]),
-            (f"{last}:why", [entry.why for entry in head]),
-        ):
-            pipeline.delete(name)
-            if rows:
-                pipeline.rpush(name, *rows)
-                pipeline.expire(name, settings.LAST_GOOD_SECONDS)
+        pipeline.delete(last)
+        pipeline.rpush(last, about, *(entry.packed for entry in head))
+        pipeline.expire(last, settings.LAST_GOOD_SECONDS)
+        pipeline.set(f"{last}:why", memory.packed(head), ex=settings.LAST_GOOD_SECONDS)
         keys = [pointer(viewer, made.about.algorithm), generations.key(viewer)]
         arguments = [made.about.snapshot, made.about.generation, int(made.about.started * 1000), hard * 1000]
         pipeline.eval(_POINT, len(keys), *keys, *arguments)

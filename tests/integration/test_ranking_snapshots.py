@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from community.models import Block
-from nova import redis
+from nova import clock, redis
 from ranking import building, pipeline, snapshot
 from ranking.scoring import Weights
 from ranking.snapshot import Snapshot
@@ -124,15 +124,20 @@ def test_when_the_snapshot_is_gone_pages_go_on_without_what_was_shown(feeds: Fee
     assert sorted(found) == sorted(whole)
 
 
-def test_when_nobody_remembers_what_was_shown_the_sort_key_goes_on(viewer: UUID) -> None:
-    whole = ids(pipeline.page(viewer, limit=100))
-    first = pipeline.page(viewer, limit=20)
-    lose(viewer, first.snapshot)
-    redis.cache().delete(f"{snapshot.key(str(viewer), first.snapshot)}:ids")
-    second = pipeline.page(viewer, limit=20, cursor=first.cursor)
-    assert second.snapshot_replaced
-    assert set(ids(second)) <= set(whole)
-    assert len(second.items) == 20
+@pytest.mark.parametrize("limit", [1, 4, 20])
+def test_when_nobody_remembers_what_was_shown_that_moment_is_ranked_again(viewer: UUID, limit: int) -> None:
+    page = pipeline.page(viewer, limit=limit)
+    whole, found = ids(pipeline.page(viewer, limit=100)), ids(page)
+    # Diversity has moved posts: by their scores alone some would come twice, and some not at all.
+    assert any(post["moved_by_diversity"] for post in pipeline.page(viewer, limit=100, explain=True).posts)
+    while page.cursor:
+        redis.cache().delete(*redis.cache().keys(f"feed:v1:{viewer}*"))
+        # Somebody has read the feed since, by the scores of now.
+        pipeline.page(viewer, limit=1, now=clock.now() + timedelta(minutes=10))
+        page = pipeline.page(viewer, limit=limit, cursor=page.cursor)
+        assert page.snapshot_replaced
+        found += ids(page)
+    assert found == whole
 
 
 def test_posts_deleted_since_are_taken_out_and_the_page_filled(viewer: UUID) -> None:
@@ -219,11 +224,40 @@ def test_how_many_posts_are_newer(feeds: Feeds, viewer: UUID) -> None:
         pipeline.newer(viewer, "yesterday")
 
 
+def kept(viewer: UUID, ending: bytes = b"") -> set[str]:
+    """The snapshots of which there is the list, or the ids."""
+    keys = (
+        key.removeprefix(b"feed:v1:%s:" % str(viewer).encode()) for key in redis.cache().keys(f"feed:v1:{viewer}:*")
+    )
+    names = (key.removesuffix(ending).decode() for key in keys if key.endswith(ending))
+    return {name for name in names if len(name) == 20}
+
+
+def test_a_reader_takes_no_more_than_so_many_snapshots(viewer: UUID, settings) -> None:
+    settings.SNAPSHOTS_KEPT = 2
+    first = pipeline.page(viewer, limit=20)
+    whole = ids(pipeline.page(viewer, limit=100))
+    second = pipeline.rank(viewer)
+    # Whoever pages in one keeps it: it is the other that goes.
+    page = pipeline.page(viewer, limit=20, cursor=first.cursor)
+    third = pipeline.rank(viewer)
+    assert kept(viewer) == kept(viewer, b":why") == {first.snapshot, third}
+    made = [pipeline.rank(viewer) for _ in range(20)]
+    assert kept(viewer) == kept(viewer, b":why") == set(made[-2:])
+    assert kept(viewer, b":ids") == set(made[-8:])
+    assert second not in kept(viewer, b":ids")
+    assert pipeline.page(viewer, limit=5).snapshot == made[-1]
+    # And who still pages in it goes on.
+    last = pipeline.page(viewer, limit=20, cursor=page.cursor)
+    assert last.snapshot_replaced
+    assert ids(first) + ids(page) + ids(last) == whole
+
+
 def test_the_last_good_head_is_kept_for_outages(viewer: UUID) -> None:
     page = pipeline.page(viewer, limit=100, explain=True)
     last = snapshot.read(str(viewer), algorithm="ch", snapshot=snapshot.LAST_GOOD, limit=100, explain=True)
     assert isinstance(last, snapshot.Slice)
-    assert tuple(entry.explained for entry in last.entries) == page.items
+    assert tuple(entry.explained for entry in last.entries) == page.items[:50]
     assert redis.cache().ttl(snapshot.key(str(viewer), snapshot.LAST_GOOD)) > 3600
 
 
