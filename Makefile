@@ -6,7 +6,7 @@ LOCK := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs test check bench-ingest bench-jobs lock venv venv-dev
+.PHONY: help demo up down status logs test check chaos bench-ingest bench-jobs lock venv venv-dev
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ check: venv-dev ## style, types, import directions
 	@$(RUN) -m ruff format --check .
 	@NOVA_VAR=var/check $(STACK) run --planned -- mypy .
 	@.venv/bin/lint-imports
+
+chaos: venv-dev ## kill and freeze what runs, then look whether anything is lost: make chaos ARGS="--seconds 60"
+	@$(RUN) -m tests.chaos $(ARGS)
 
 bench-ingest: venv-dev ## the consumers beside ClickHouse's own engine and the raw ceilings
 	@$(RUN) -m benchmarks.ingest $(ARGS)
