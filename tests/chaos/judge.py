@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg
 from confluent_kafka import KafkaException
+from django.conf import settings
 from django.db import DatabaseError, connections
 
 from ingestion import lag, rebuild, reconcile
@@ -55,6 +56,8 @@ def _through(consumer: str) -> bool:
     wanted = [topics.EVENTS] if consumer == "events" else list(topics.CDC)
     ids = kafka.topic_ids(*wanted)
     rows = list(Offset.objects.filter(consumer=consumer, topic_id__in=ids.values()))
+    if len(rows) < settings.KAFKA_PARTITIONS * len(wanted):
+        return False
     live = lag.ends(rows)
     return bool(live) and all(row.pending_lo is None and lag.lag(row, live) == 0 for row in rows)
 
@@ -63,11 +66,12 @@ def judge(made: Collection[str], acknowledged: Collection[str], letters: Collect
     """Compare what was promised with what is there. made: ids of all events that apps sent."""
     promised = {UUID(one) for one in acknowledged}
     verdict = Verdict(len(promised), letters=len(letters))
-    verdict.stored = len(promised) - len(oracle.lost(promised))
+    found = set(oracle.stored({UUID(one) for one in made}))
+    verdict.stored = len(promised & found)
     [(rows, different)] = clickhouse.query("SELECT count(), uniqExact(event_id) FROM events")
     verdict.doubled = rows - different
     [(known,)] = clickhouse.query("SELECT uniqExact(event_id) FROM events WHERE source != 'table'")
-    verdict.unknown = known - len({UUID(one) for one in made} & set(oracle.stored({UUID(one) for one in made})))
+    verdict.unknown = known - len(found)
     posts = [row[0] for row in clickhouse.query("SELECT DISTINCT post_id FROM events")]
     verdict.aggregates = oracle.miscounted(posts)
     for outcome in rebuild.rebuild(days=2, dry_run=True):
