@@ -66,6 +66,14 @@ BREAKER_TRANSITIONS = Counter(
     ["breaker", "to"],
 )
 
+# Event streams ------------------------------------------------------------------------------------------------------
+
+STREAM_OPEN = Gauge("nova_stream_open", "Event streams that are open in this process.", multiprocess_mode="mostrecent")
+STREAM_ANSWERS = Counter(
+    "nova_stream_answers", "Streams asked for, by the status they were answered with (200: opened).", ["status"]
+)
+STREAM_EVENTS = Counter("nova_stream_events", "Events sent to readers (snapshot_replaced, new_posts).", ["event"])
+
 # Taking events in ---------------------------------------------------------------------------------------------------
 
 INTAKE_EVENTS = Counter(

@@ -12,5 +12,6 @@ from nova.settings.logging import *  # noqa: F403
 from nova.settings.ranking import *  # noqa: F403
 from nova.settings.redis import *  # noqa: F403
 from nova.settings.rest import *  # noqa: F403
+from nova.settings.stream import *  # noqa: F403
 
 env.check()

@@ -8,6 +8,8 @@ RATE_LIMITS = {
     "trending": env.whole("LIMIT_TRENDING", 30, low=1, high=10_000_000),
     "discover": env.whole("LIMIT_DISCOVER", 20, low=1, high=10_000_000),
     "events": env.whole("LIMIT_EVENTS", 100, low=1, high=10_000_000),
+    # Openings: a browser opens one anew whenever it has read its feed again.
+    "stream": env.whole("LIMIT_STREAM", 120, low=1, high=10_000_000),
     "community": env.whole("LIMIT_COMMUNITY", 120, low=1, high=10_000_000),
 }
 EVENTS_PER_REQUEST = env.whole("EVENTS_PER_REQUEST", 1000, low=1, high=100_000)

@@ -1,0 +1,208 @@
+"""The stream's address in an ASGI process: who may open one, the answer's head, and its end. The rest is Django's.
+
+Not a Django view: behind Django's middleware each open answer would keep a thread, and with a session a connection to
+PostgreSQL, for as long as it lasts.
+"""
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.core.handlers.asgi import ASGIRequest
+from django.db import connection
+from redis.exceptions import RedisError
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ValidationError
+
+from feed.stream import places, tickets
+from feed.stream.hub import hub
+from feed.stream.protocol import Told
+from feed.stream.reader import Reader
+from nova import limits, metrics
+from nova.errors import Overloaded
+from nova.identity import Viewer, viewer_of
+from nova.middleware import identified
+from nova.rest import JSON, Code, Problem, describe, request_id, to_json
+from ranking import pipeline
+
+log = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PATHS = ("/api/feed/stream", "/api/v1/feed/stream")
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    # Nobody on the way may keep it, compress it or collect it before passing it on.
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _Refused(Exception):
+    """The stream is not opened; `problem` says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class Streams:
+    """An ASGI application: streams at `PATHS`, everything else by `django`."""
+
+    def __init__(self, django: App) -> None:
+        self._django = django
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http" and scope["path"] in PATHS and scope["method"] == "GET":
+            await _serve(scope, receive, send)
+        else:
+            await self._django(scope, receive, send)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Until the server ends. It waits for every answer before it says so here, hence the signals are heard directly."""
+    loop = asyncio.get_running_loop()
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            metrics.STREAM_OPEN.set(0)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # The server's own handler, which the loop calls, is called too.
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(lambda: hub().end()))
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
+    request = ASGIRequest(scope, BytesIO())
+    request.request_id = identified(request)  # type: ignore[attr-defined]
+    try:
+        reader = await _admitted(request)
+    except Exception as error:
+        await _refuse(request, send, _problem(error))
+        return
+    gone = asyncio.create_task(_close_when_gone(receive, reader))
+    hub().enter(reader)
+    try:
+        if hub().ending:
+            reader.close()
+        await _begin(send, 200, {**_HEADERS, **_headers(request)})
+        await reader.run(lambda chunk: send({"type": "http.response.body", "body": chunk, "more_body": True}))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except Exception:
+        # The answer has begun: to end it is all that can be said. The reader comes back.
+        log.exception("a stream was broken off")
+        raise
+    finally:
+        hub().leave(reader)
+        gone.cancel()
+
+
+async def _close_when_gone(receive: Receive, reader: Reader) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+    reader.close()
+
+
+async def _admitted(request: ASGIRequest) -> Reader:
+    """The reader of a new stream, whose place is taken. Raises what `describe` knows, or `_Refused`."""
+    request.get_host()
+    if hub().ending or len(hub()) >= settings.STREAMS_PER_PROCESS:
+        raise Overloaded("no more streams here")
+    told = _told(request)
+    viewer, place = await asyncio.to_thread(_let_in, request)
+    return Reader(viewer.id, place, told, hub().look)
+
+
+def _told(request: ASGIRequest) -> Told:
+    """What the reader knows: by the last event they got, else by the snapshot they name, else nothing."""
+    last = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id", "")
+    if known := Told.of_id(last):
+        return known
+    since = request.GET.get("since", "")
+    if since and not pipeline.is_snapshot(since):
+        raise ValidationError({"since": ["This is no snapshot's id."]})
+    return Told.holding(since)
+
+
+def _let_in(request: ASGIRequest) -> tuple[Viewer, str]:
+    """Who opens the stream, and the place it takes among theirs. Blocks."""
+    viewer = _viewer(request)
+    if viewer.is_service:
+        return viewer, ""
+    if "ticket" not in request.GET:  # was counted when it was issued
+        limits.enforce(request, viewer, "stream")
+    place, most = secrets.token_hex(8), settings.STREAMS_PER_VIEWER
+    try:
+        free = places.take(viewer.id, place)
+    except RedisError:
+        free = hub().streams_of(viewer.id) < most
+    if not free:
+        wait = {"Retry-After": str(round(settings.STREAM_LEASE_SECONDS))}
+        raise _Refused(Problem(429, Code.RATE_LIMITED, f"{most} streams are open already: close one.", headers=wait))
+    return viewer, place
+
+
+def _viewer(request: ASGIRequest) -> Viewer:
+    if ticket := request.GET.get("ticket"):
+        holder = tickets.redeem(ticket)
+        if holder is None:
+            raise AuthenticationFailed("The ticket is forged, has expired or was used before. Get another.")
+        return Viewer(holder)
+    if "Authorization" in request.headers:
+        return viewer_of(request)
+    return _member_of_session(request)
+
+
+def _member_of_session(request: ASGIRequest) -> Viewer:
+    cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    try:
+        request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie)
+        user = get_user(request)
+    finally:
+        connection.close()
+    if not user.is_authenticated:
+        raise NotAuthenticated("Send the header Authorization: Bearer TOKEN, a ticket, or the cookie of a session.")
+    return Viewer(user.id)
+
+
+def _problem(error: Exception) -> Problem:
+    problem = error.problem if isinstance(error, _Refused) else describe(error)
+    if problem is None:
+        log.error("a stream could not be opened", exc_info=error)
+        return Problem(500, Code.INTERNAL, "Something went wrong here. It was noted.")
+    return problem
+
+
+def _headers(request: ASGIRequest) -> dict[str, str]:
+    said = {"X-Request-ID": request_id(request), **limits.headers(limits.verdict_of(request))}
+    if "ticket" in request.GET:
+        # The page may have another port than this process. The ticket is all that lets in: no cookie comes along.
+        said["Access-Control-Allow-Origin"] = "*"
+    return said
+
+
+async def _refuse(request: ASGIRequest, send: Send, problem: Problem) -> None:
+    body = to_json(problem.body(request_id(request)))
+    await _begin(send, problem.status, {**_headers(request), "Content-Type": JSON, **problem.headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _begin(send: Send, status: int, headers: dict[str, str]) -> None:
+    metrics.STREAM_ANSWERS.labels(str(status)).inc()
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
