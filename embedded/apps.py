@@ -16,7 +16,7 @@ def programs(var: Path, ports: Mapping[str, int], env: Mapping[str, str], *, dem
     `env` is the environment that settings read; `demo` adds the seeded, simulated community.
     """
     binaries = Path(sys.executable).parent
-    web = f"http://127.0.0.1:{ports['web']}"
+    web, stream = (f"http://127.0.0.1:{ports[name]}" for name in ("web", "stream"))
     static = env["STATIC_ROOT"]
 
     def step(name: str, title: str, *command: str, needs: tuple[str, ...]) -> Program:
@@ -39,7 +39,7 @@ def programs(var: Path, ports: Mapping[str, int], env: Mapping[str, str], *, dem
             environment=dict(env) | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)},
             needs=needs,
             health_url=health_url,
-            address=web if health_url else "",
+            address=health_url.removesuffix("/livez"),
             wiped=metrics,
             settle=8.0,  # Celery serves no health; a wrong setting ends it before that
         )
@@ -70,6 +70,15 @@ def programs(var: Path, ports: Mapping[str, int], env: Mapping[str, str], *, dem
             *("--workers-kill-timeout", "10", "--static-path-route", "/static", "--static-path-mount", static),
             needs=(*STORES, *schema, "topics", "static"),
             health_url=f"{web}/livez",
+        ),
+        server(
+            *("stream", "event streams", "granian", "--interface", "asgi", "nova.asgi:application"),
+            *("--loop", "asyncio", "--host", "127.0.0.1", "--port", str(ports["stream"]), "--no-ws", "--workers", "1"),
+            # An open stream is a request that goes on: these bound how many there may be.
+            *("--backpressure", "8192", "--backlog", "1024"),
+            *("--respawn-failed-workers", "--respawn-interval", "1", "--workers-kill-timeout", "10"),
+            needs=(*STORES, *schema),
+            health_url=f"{stream}/livez",
         ),
     ]
     if demo:

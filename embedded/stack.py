@@ -15,7 +15,7 @@ from embedded.service import Outside, Service
 
 PORTS = (
     *("web", "postgres", "redis", "clickhouse", "clickhouse-http", "kafka", "kafka-controller", "connect"),
-    *("events-consumer", "cdc-consumer"),
+    *("stream", "events-consumer", "cdc-consumer"),
 )
 
 
@@ -63,6 +63,7 @@ def plan(var: Path, *, apps: bool = True, demo: bool = False) -> Plan:
         "DEBUG": "0",
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "CSRF_TRUSTED_ORIGINS": f"{origin},http://localhost:{chosen['web']}",
+        "STREAM_URL": f"http://127.0.0.1:{chosen['stream']}",
         "SECURE_COOKIES": "0",  # plain http, loopback only
         "STATIC_ROOT": str(var / "static"),
         "NOVA_VAR": str(var),
