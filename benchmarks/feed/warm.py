@@ -3,10 +3,11 @@
     python -m benchmarks.feed.warm     on a stack of its own; last line of stdout: the figures as JSON
 
 A hit is an answer from a kept feed, as `cache_hit` says: a fresh one, or one past its soft age, which is served while
-it is made anew. Ages and the warmer's period and pace are those of production; it keeps 500 members warm, half as many
-as it would by default, since the readers, the engines and all of Nova share one machine. Members come and post in a
-quicker pace than they would: sessions of those who come often lie 50 to 130 s apart, where it would be minutes, and
-their feeds are invalidated in the same proportion more often. That is harder for the warmer, whose looks keep theirs.
+it is made anew. Ages and the warmer's period and pace are those of production. It keeps 300 members warm, not 1,000:
+they come and post in a quicker pace than members would, and readers, engines and Nova share one machine, which ranks
+little more than ten feeds a second. Sessions of those who come often lie 50 to 130 s apart, where it would be minutes,
+and their feeds are invalidated in the same proportion more often. That is harder for the warmer, whose looks keep their
+pace.
 """
 
 import json

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from benchmarks.ingest.bench import Bench, wait_until
 from community.ids import id_at
 
-MEMBERS, ACTIVE, FOLLOWS, POSTS_EACH = 3000, 500, 40, 8
+MEMBERS, ACTIVE, FOLLOWS, POSTS_EACH = 3000, 300, 40, 8
 # So a feed is invalidated by a followee's post every 170 s on average.
 POSTS_PER_SECOND, LIKES_PER_SECOND = 0.44, 1.0
 _PAST_ACTIVE, _PAST_OTHER = 60, 2
