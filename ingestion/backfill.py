@@ -1,13 +1,14 @@
 """A source table copied to ClickHouse in pieces, beside the stream and under its version rule (ingestion/source.py).
 
 Where it is, is noted after each piece: a run that ended in any way goes on there, with a horizon of its own. A piece
-that was stored but not noted is stored twice, which the versions make one.
+that was stored but not noted is stored twice, which the versions make one. After a TRUNCATE it begins anew.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.db import connection
@@ -19,6 +20,14 @@ from nova import clickhouse, clock
 from nova.errors import Permanent
 
 BATCH = 10_000
+# Who holds the lock of `_alone`: PostgreSQL shows its number in two halves.
+_RUNNING = """
+SELECT name FROM unnest(%s::text[]) AS name WHERE EXISTS (
+    SELECT FROM pg_locks JOIN pg_database d ON d.oid = database AND d.datname = current_database()
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND (classid::bigint << 32 | objid::bigint) = hashtext('nova backfill ' || name)
+)
+"""
 
 
 @dataclass
@@ -55,15 +64,22 @@ def run(
         raise Permanent(f"a piece has between 1 and {clickhouse.MAX_ROWS:,} rows")
     with _alone(table):
         place = _begin(table, restart=restart, events=events, say=say)
-        version = source.safe_version(patience=patience, waiting=say, going_on=going_on)
+        begin = partial(source.horizon, table, patience=patience, waiting=say, going_on=going_on)
+        since = begin()
         result = Result()
         of = place.rows + source.estimate(table, place.last_id)
         started = time.monotonic()
         while going_on():
             progress(place.rows, of)
-            values = source.chunk(table, place.last_id, batch)
+            try:
+                values = source.chunk(since, place.last_id, batch)
+            except source.Truncated:
+                say(f"{table} was truncated: beginning anew")
+                place.last_id, place.rows = None, 0
+                since = begin()
+                continue
             if values:
-                read = bulk.decode(table, values, version)
+                read = bulk.decode(table, values, since.version)
                 bulk.store(read.rows, events=events, now=clock.now())
                 result.rows += len(read.rows)
                 result.refused += read.refused
@@ -99,6 +115,13 @@ def _begin(table: str, *, restart: bool, events: bool, say: Callable[[str], None
 def _keep_to(rate: float, rows: int, started: float, going_on: Callable[[], bool]) -> None:
     while going_on() and (early := started + rows / rate - time.monotonic()) > 0:
         time.sleep(min(early, 0.2))
+
+
+def running() -> set[str]:
+    """The tables that some process is copying at the moment. Raises `django.db.DatabaseError`."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RUNNING, [list(ROWS)])
+        return {table for (table,) in cursor.fetchall()}
 
 
 @contextmanager

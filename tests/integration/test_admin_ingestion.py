@@ -14,13 +14,16 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from ingestion.models import DeadLetter, Offset, Replay
+from community.models import Follow
+from ingestion import backfill
+from ingestion.models import BackfillProgress, DeadLetter, Offset, Replay
 from nova import kafka, topics
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("prepared")]
 
 LIST = "/admin/ingestion/deadletter/"
-LOOKING = ("view_deadletter", "view_offset", "view_replay")
+LOOKING = ("view_deadletter", "view_offset", "view_replay", "view_backfillprogress")
+BACKFILLS = "/admin/ingestion/backfillprogress/"
 ACTING = (*LOOKING, "replay_deadletter")
 
 
@@ -184,7 +187,7 @@ def test_acting_needs_a_post_and_a_token(staff, letter):
 def test_nobody_without_permission_sees_anything(staff, letter):
     one = letter()
     client = staff()
-    for path in (LIST, f"{LIST}{one.pk}/change/", "/admin/ingestion/offset/", "/admin/ingestion/replay/"):
+    for path in (LIST, f"{LIST}{one.pk}/change/", "/admin/ingestion/offset/", "/admin/ingestion/replay/", BACKFILLS):
         assert client.get(path).status_code == 403
     assert Client().get(LIST).status_code == 302
 
@@ -233,3 +236,22 @@ def test_offsets_show_the_lag_of_this_moment(staff):
     assert f"<strong>{behind}</strong>" in text
     assert f"{low} to {low + 5}" in text
     assert "Kafka does not answer" not in text
+
+
+def test_backfills_show_how_far_they_are(staff, make_member):
+    client, one = staff(*LOOKING), make_member()
+    Follow.objects.bulk_create(Follow(follower_id=one, followee_id=make_member()) for _ in range(3))
+    BackfillProgress.objects.create(table="follows", rows=1000)
+    seen: list[str] = []
+    # The table is empty, so this copies nothing; it is at work while it tells how far it is.
+    assert backfill.run("blocks", progress=lambda done, of: seen.append(page(client, BACKFILLS))).finished
+    assert "running" in seen[0]
+    text = page(client, BACKFILLS)
+    assert "running" not in text
+    assert "finished" in text
+    assert "stopped: the next run goes on here" in text
+    assert "1,000 of about 1,003 rows (100%)" in text
+    assert '<progress max="1" value="0.997">' in text
+    row = BackfillProgress.objects.get(table="follows")
+    assert client.post(f"{BACKFILLS}{row.pk}/change/", {"rows": 5}).status_code == 403
+    assert client.get(f"{BACKFILLS}add/").status_code == 403

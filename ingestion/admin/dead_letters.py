@@ -1,10 +1,6 @@
-"""What staff see of ingestion: how far the consumers are, what could not be stored, and sending it again.
-
-Looking and acting are separate permissions: "Can view …", and "Can replay dead letters".
-"""
+"""What could not be stored, and sending it again. Acting is a permission of its own: "Can replay dead letters"."""
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,64 +13,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from ingestion import lag, replay
-from ingestion.models import DeadLetter, Offset, Replay
+from ingestion import replay
+from ingestion.admin.readonly import ReadOnly
+from ingestion.models import DeadLetter, Replay
 from nova import clock
 
 # More than this in one request would outlast it; the rest is one more click, or the command.
 MOST_AT_ONCE = 2000
 _SHOWN = 20_000
 _PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; max-width: 100%; margin: 0">{}</pre>'
-
-
-class ReadOnly:
-    """Nobody writes these rows by hand."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(Offset)
-class OffsetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    list_filter = ("consumer", "topic")
-    list_per_page = 500
-    change_list_template = "admin/ingestion/offset/change_list.html"
-
-    def get_list_display(self, request: HttpRequest) -> list[str | Callable[[Offset], Any]]:
-        """The columns; the lag is Kafka's present one, asked once for the whole page."""
-        live = self._ends(request)
-
-        @admin.display(description="lag")
-        def behind(row: Offset) -> str:
-            return f"{lag.lag(row, live):,}"
-
-        @admin.display(description="end")
-        def end(row: Offset) -> int:
-            return live.get((row.topic, row.partition), row.high_watermark)
-
-        @admin.display(description="pending")
-        def pending(row: Offset) -> str:
-            return "–" if row.pending_lo is None else f"{row.pending_lo} to {row.pending_hi}"
-
-        return ["consumer", "topic", "partition", "next_offset", end, behind, pending, "epoch", "updated_at"]
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        live = self._ends(request)
-        context = {"summaries": lag.summaries(Offset.objects.all(), live), "live": bool(live)}
-        return super().changelist_view(request, {**context, **(extra_context or {})})
-
-    def _ends(self, request: HttpRequest) -> lag.Ends:
-        known: lag.Ends | None = getattr(request, "kafka_ends", None)
-        if known is None:
-            known = lag.ends(Offset.objects.all())
-            request.kafka_ends = known  # type: ignore[attr-defined]
-        return known
 
 
 class AgeFilter(admin.SimpleListFilter):
