@@ -123,6 +123,7 @@ class CdcSink:
             raise InvalidMessage("not_an_envelope", "source.table", f"{change.table!r} does not belong in this topic")
         if change.op == "t":
             batch.truncated.append((change.table, change.version(self._epoch)))
+            batch.effects.truncated(change.table)
             return
         decoded = ROWS[change.table].from_change(change, epoch=self._epoch)
         batch.rows += decoded.rows

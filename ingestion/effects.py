@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -20,19 +21,30 @@ from ingestion.decoders import BlockRow, Decoded, FollowRow, PostRow
 from nova import generations, redis
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 # Posts deleted lately: a sorted set of their ids by the time of the deletion (s since 1970); readers leave them out.
 GONE_POSTS = "gone:posts"
+# The tables that say which posts are in a feed; likes and comments only say where.
+_SHAPING = {PostRow.TABLE, FollowRow.TABLE, BlockRow.TABLE}
+# What a member's newest snapshot is found by: this and the member's id.
+_FEEDS = "feed:v1:"
 _CHUNK = 1000
 
 
 @dataclass
 class Effects:
-    """viewers: members whose own feed changes; authors: those whose followers' feeds change; gone: deleted posts."""
+    """viewers: members whose own feed changes; authors: those whose followers' feeds change; gone: deleted posts;
+    everyone: a whole table is empty."""
 
     viewers: set[UUID] = field(default_factory=set)
     authors: set[UUID] = field(default_factory=set)
     gone: set[UUID] = field(default_factory=set)
+    everyone: bool = False
+
+    def truncated(self, table: str) -> None:
+        """Note that `table` was emptied."""
+        self.everyone |= table in _SHAPING
 
     def add(self, decoded: Decoded) -> None:
         """Note what one change means. A row that a snapshot read, or an edited text, changes no feed's order."""
@@ -62,6 +74,9 @@ def announce(effects: Effects, *, now: datetime) -> None:
         if effects.gone:
             _hide(effects.gone, now.timestamp())
         generations.bump(effects.viewers)
+        if effects.everyone:
+            for readers in _chunks(_readers()):
+                generations.bump(readers)
         if effects.authors and settings.FANOUT_BOUND:
             followers = selectors.followers_of(effects.authors, settings.FANOUT_BOUND)
             for some in _chunks(followers):
@@ -73,20 +88,29 @@ def announce(effects: Effects, *, now: datetime) -> None:
 def _hide(posts: Iterable[UUID], now: float) -> None:
     pipeline = redis.cache().pipeline(transaction=False)
     pipeline.zadd(GONE_POSTS, {str(post): now for post in posts})
-    # No snapshot that holds an older one is still alive.
-    pipeline.zremrangebyscore(GONE_POSTS, "-inf", now - settings.SNAPSHOT_HARD_SECONDS)
-    pipeline.expire(GONE_POSTS, settings.SNAPSHOT_HARD_SECONDS)
+    # No snapshot that holds an older one is still alive; the head of the last one, for outages, lives longest.
+    longest = max(settings.SNAPSHOT_HARD_SECONDS, settings.LAST_GOOD_SECONDS)
+    pipeline.zremrangebyscore(GONE_POSTS, "-inf", now - longest)
+    pipeline.expire(GONE_POSTS, longest)
     pipeline.execute()
+
+
+def _readers() -> Iterator[str]:
+    """Whoever has a feed made, ranked or in order of time; perhaps twice."""
+    for key in redis.cache().scan_iter(match=f"{_FEEDS}*", count=_CHUNK):
+        viewer, _, rest = key.decode().removeprefix(_FEEDS).partition(":")
+        if rest in ("", "time"):
+            yield viewer
 
 
 def _with_snapshot(viewers: list[UUID]) -> list[UUID]:
     pipeline = redis.cache().pipeline(transaction=False)
     for viewer in viewers:
-        pipeline.exists(f"feed:v1:{viewer}")
+        pipeline.exists(f"{_FEEDS}{viewer}")
     return [viewer for viewer, there in zip(viewers, pipeline.execute(), strict=True) if there]
 
 
-def _chunks(viewers: Iterable[UUID]) -> Iterator[list[UUID]]:
+def _chunks(viewers: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(viewers)
     while some := list(islice(rest, _CHUNK)):
         yield some

@@ -81,9 +81,22 @@ def verify(
     `django.db.DatabaseError` when a database does not answer, `ValueError` for a name that is no source table.
     """
     report = Report()
-    for copy in copies.of(tables):
-        _Comparison(copy, report, progress).run(part, range_rows, patience, repair)
+    comparisons = [_Comparison(copy, report, progress) for copy in copies.of(tables)]
+    for one in comparisons:
+        one.compare(part, range_rows)
+    _settle(comparisons, patience)
+    for one in comparisons:
+        one.conclude(repair)
     return report
+
+
+def _settle(comparisons: "Sequence[_Comparison]", patience: float) -> None:
+    """Look at what differs until it does no more, or patience is over: once for all copies."""
+    deadline = time.monotonic() + patience
+    left = [one for one in comparisons if one.differs_still()]
+    while left and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+        left = [one for one in left if one.differs_still()]
 
 
 class _Comparison:
@@ -91,20 +104,36 @@ class _Comparison:
         self._copy, self._report, self._progress = copy, report, progress
         self._drifts: list[Drift] = []
         self._suspects: dict[Key, Drift] = {}
+        # The last two looks at them.
+        self._before: dict[Key, Seen] = {}
+        self._now: dict[Key, Seen] | None = None
 
-    def run(self, part: tuple[int, int], range_rows: int, patience: float, heal: bool) -> None:
+    def compare(self, part: tuple[int, int], range_rows: int) -> None:
         number, of = part
         ranges = islice(fingerprints.ranges(self._copy, range_rows), number - 1, None, of)
         for window in fingerprints.batches(ranges, _RANGES_AT_ONCE):
             there = fingerprints.sums_there(self._copy, window)
             for index, one in enumerate(window):
                 self._compare(one, there.get(index, (0, 0)))
-        drifted = self._settled(patience)
-        for key, (here, there_now) in drifted.items():
+
+    def differs_still(self) -> bool:
+        """Look again at what differed when it was last looked at."""
+        if self._now is None:
+            self._now = fingerprints.look(self._copy, list(self._suspects))
+        elif self._now:
+            self._before, self._now = self._now, fingerprints.look(self._copy, list(self._now))
+        return bool(self._now)
+
+    def conclude(self, heal: bool) -> None:
+        """What differs and stands still has drifted: count it, and send it anew."""
+        now = self._now or {}
+        drifted = {key: seen for key, seen in now.items() if self._before.get(key, seen) == seen}
+        self._report.in_flight += len(now) - len(drifted)
+        for key, (here, there) in drifted.items():
             drift = self._suspects[key]
-            drift.missing += there_now is None
+            drift.missing += there is None
             drift.extra += here is None
-            drift.different += here is not None and there_now is not None
+            drift.different += here is not None and there is not None
         if heal and drifted:
             self._heal(list(drifted))
         self._report.drifts += [
@@ -129,23 +158,11 @@ class _Comparison:
                 # A key may turn up in two ranges, when its row has another id on each side. It counts once.
                 self._suspects.setdefault(key, drift)
 
-    def _settled(self, patience: float) -> dict[Key, Seen]:
-        """The suspects that still differ when patience is over, and stand still."""
-        deadline = time.monotonic() + patience
-        before: dict[Key, Seen] = {}
-        now = fingerprints.look(self._copy, list(self._suspects))
-        while now and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
-            before, now = now, fingerprints.look(self._copy, list(now))
-        standing = {key: seen for key, seen in now.items() if before.get(key, seen) == seen}
-        self._report.in_flight += len(now) - len(standing)
-        return standing
-
     def _heal(self, keys: list[Key]) -> None:
-        # One version for all: whatever changes from now on is newer.
-        version = repair.safe_version()
+        # One for all: whatever changes from now on is newer.
+        since = repair.horizon(self._copy)
         for some in fingerprints.batches(keys, KEYS_AT_ONCE):
-            repair.heal(self._copy, some, version)
+            repair.heal(self._copy, some, since)
             left = fingerprints.look(self._copy, some)
             for key in some:
                 self._suspects[key].repaired += key not in left

@@ -12,6 +12,7 @@ import structlog
 from ingestion import bulk, reactions, source
 from ingestion.copies import Copy, Key
 from ingestion.decoders import Row
+from ingestion.source import Horizon
 from nova import clickhouse, clock
 
 log = structlog.get_logger(__name__)
@@ -21,9 +22,9 @@ _PATIENCE = 60.0
 _NO_TOKENS = {**clickhouse.INSERT_SETTINGS, "deduplicate_insert": "disable", "insert_deduplicate": 0}
 
 
-def safe_version() -> int:
-    """The version for rows that are read from now on. Raises `Transient` when open transactions do not end."""
-    return source.safe_version(patience=_PATIENCE, waiting=lambda line: log.info("repair_waits", reason=line))
+def horizon(copy: Copy) -> Horizon:
+    """What rows that are read from now on are as new as. Raises `Transient` when open transactions do not end."""
+    return source.horizon(copy.table, patience=_PATIENCE, waiting=lambda line: log.info("repair_waits", reason=line))
 
 
 def keys_in(copy: Copy, keys: Sequence[Key]) -> tuple[str, list[list[Any]]]:
@@ -36,18 +37,18 @@ def asked(copy: Copy) -> str:
     return f"({', '.join(copy.key)}) IN (SELECT * FROM asked)"
 
 
-def heal(copy: Copy, keys: Sequence[Key], version: int) -> None:
+def heal(copy: Copy, keys: Sequence[Key], since: Horizon) -> None:
     """Make the rows with these keys what PostgreSQL holds now. Safe to repeat. Raises a `nova.errors` class.
 
-    version: of `safe_version`. A row whose copy has a higher one stays as it is: the stream has brought it since, or
-    PostgreSQL was restored from a backup and nobody noted it (`manage.py bump_restore_epoch`).
+    A row whose copy is newer than `since` stays as it is: the stream has brought it meanwhile, or PostgreSQL was
+    restored from a backup and nobody noted it (`manage.py bump_restore_epoch`).
     """
     now = clock.now()
-    read = bulk.decode(copy.table, source.by_keys(copy.table, copy.postgres_key, keys), version)
+    read = bulk.decode(copy.table, source.by_keys(since, copy.postgres_key, keys), since.version)
     if read.refused:
         # Which keys are theirs cannot be known here; alone, such a row is left as it is.
         for key in keys if len(keys) > 1 else ():
-            heal(copy, [key], version)
+            heal(copy, [key], since)
         return
     present = {_key(copy, row) for row in read.rows}
     if copy.table in reactions.TABLES:
@@ -57,7 +58,7 @@ def heal(copy: Copy, keys: Sequence[Key], version: int) -> None:
         bulk.publish(event for row in gone for event in bulk.event(row, taken_back=True, now=now))
     bulk.store(read.rows, events=True, now=now)
     if ghosts := [key for key in keys if key not in present]:
-        _delete(copy, ghosts, version)
+        _delete(copy, ghosts, since.version)
     log.info("repaired", copy=copy.target, sent=len(read.rows), deleted=len(ghosts))
 
 

@@ -7,15 +7,19 @@ ends at the moment is not enough: a transaction that is still open may have writ
 So: note the end of the WAL (the horizon), then wait until every transaction that had written by then has ended. What is
 read from then on contains all changes below the horizon; all that it may lack lie above. One horizon serves a whole
 run: rows that change while it goes on get higher versions from the stream. `CREATE INDEX CONCURRENTLY` waits likewise.
+
+A TRUNCATE behind the horizon ends that: rows that were made after it and are read would look older than it, and be
+taken for some that it removed. It gives the table another file, which is looked at together with the rows.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import connection
+from django.db import connection, transaction
 
 from ingestion.envelope import LSN_LIMIT
 from nova import clickhouse
@@ -32,6 +36,19 @@ UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts
 """
 
 
+class Truncated(Transient):
+    """The table was truncated, or rewritten, since the horizon. Nothing was read; a new horizon is needed."""
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """From when on rows of `table` are read. version: of all of them; file: PostgreSQL's number of the table's file."""
+
+    table: str
+    version: int
+    file: int
+
+
 def restore_epoch() -> int:
     """How often the database was restored from a backup, 0..255. Raises a `nova.errors` class."""
     [(epoch,)] = clickhouse.query("SELECT max(epoch) FROM restore_epochs")
@@ -45,22 +62,23 @@ def version(epoch: int, horizon: int) -> int:
     return (epoch << 56) | (horizon - _BELOW_THE_STREAM)
 
 
-def safe_version(
+def horizon(
+    table: str,
     *,
     patience: float,
     waiting: Callable[[str], None] = lambda line: None,
     going_on: Callable[[], bool] = lambda: True,
-) -> int:
-    """The version for all rows that are read from now on.
+) -> Horizon:
+    """What all rows of `table` that are read from now on are as new as.
 
     patience: seconds to wait for open transactions that write; `waiting` is told once who they are. Not to be called
     in a transaction of one's own. Raises `Transient` when they do not end, or when `going_on` says no.
     """
     if connection.in_atomic_block:
         raise RuntimeError("one's own transaction would be waited for too")
-    epoch = restore_epoch()
+    epoch, file = restore_epoch(), _file(table)
     # In this order: whoever wrote below the horizon had its number by then.
-    horizon = int(_value("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+    end = int(_value("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
     last = int(_value("SELECT pg_current_xact_id()::text"))
     deadline = time.monotonic() + patience
     told = False
@@ -72,7 +90,7 @@ def safe_version(
             waiting(f"waiting for {open_ones}")
             told = True
         time.sleep(_LOOK_SECONDS)
-    return version(epoch, horizon)
+    return Horizon(table, version(epoch, end), file)
 
 
 def _open_transactions() -> list[str]:
@@ -81,23 +99,28 @@ def _open_transactions() -> list[str]:
         return [line for (line,) in cursor.fetchall()]
 
 
-def _value(sql: str) -> Any:
+def _value(sql: str, *values: Any) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(sql)
+        cursor.execute(sql, values)
         return cursor.fetchone()[0]
 
 
-def chunk(table: str, after: UUID | None, size: int) -> list[dict[str, Any]]:
-    """The next `size` rows of `table` behind the id `after`, in the order of PostgreSQL's ids, as `Row.from_bulk` takes
-    them: as JSON, like Debezium's, so that both make the same row of it."""
+def _file(table: str) -> int:
+    return int(_value("SELECT pg_relation_filenode(%s::regclass)", table))
+
+
+def chunk(since: Horizon, after: UUID | None, size: int) -> list[dict[str, Any]]:
+    """The next `size` rows of the table behind the id `after`, in the order of PostgreSQL's ids, as `Row.from_bulk`
+    takes them: as JSON, like Debezium's, so that both make the same row of it. Raises `Truncated`."""
     behind, values = ("WHERE id > %s", [after]) if after else ("", [])
-    return _rows(f"SELECT to_json(t)::text FROM {table} t {behind} ORDER BY id LIMIT {size:d}", values)
+    return _rows(since, f"SELECT to_json(t)::text FROM {since.table} t {behind} ORDER BY id LIMIT {size:d}", values)
 
 
-def by_keys(table: str, key: Mapping[str, str], keys: Sequence[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    """The rows with these keys, as far as there are any. key: PostgreSQL's type of each key column, by name."""
+def by_keys(since: Horizon, key: Mapping[str, str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """The rows with these keys, as far as there are any. key: PostgreSQL's type of each key column, by name. Raises
+    `Truncated`."""
     asked, arrays = keys_in(key, keys)
-    yield from _rows(f"SELECT to_json(t)::text FROM {table} t WHERE {asked}", arrays)
+    return _rows(since, f"SELECT to_json(t)::text FROM {since.table} t WHERE {asked}", arrays)
 
 
 def keys_in(key: Mapping[str, str], keys: Sequence[tuple[Any, ...]]) -> tuple[str, list[list[Any]]]:
@@ -106,10 +129,15 @@ def keys_in(key: Mapping[str, str], keys: Sequence[tuple[Any, ...]]) -> tuple[st
     return f"({', '.join(key)}) IN (SELECT * FROM unnest({arrays}))", [list(part) for part in zip(*keys, strict=True)]
 
 
-def _rows(sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return [msgspec.json.decode(text) for (text,) in cursor.fetchall()]
+def _rows(since: Horizon, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    # The read holds a lock that no TRUNCATE passes until the transaction ends.
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            found = [msgspec.json.decode(text) for (text,) in cursor.fetchall()]
+        if _file(since.table) != since.file:
+            raise Truncated(f"{since.table} was truncated while its rows were read; it is to be read anew")
+        return found
 
 
 def estimate(table: str, after: UUID | None = None) -> int:

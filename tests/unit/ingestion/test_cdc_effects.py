@@ -1,5 +1,7 @@
 """Whose feed a change makes stale."""
 
+import pytest
+
 from ingestion import envelope
 from ingestion.decoders import ROWS
 from ingestion.effects import Effects
@@ -49,3 +51,12 @@ def test_a_deleted_post_is_hidden_at_once():
 
 def test_a_snapshot_tells_nobody():
     assert effects(("snapshot", 0)) == Effects()
+
+
+@pytest.mark.parametrize(
+    ("table", "everyone"), [("posts", True), ("follows", True), ("blocks", True), ("likes", False), ("comments", False)]
+)
+def test_an_emptied_table_concerns_everyone_whose_posts_it_chose(table, everyone):
+    found = Effects()
+    found.truncated(table)
+    assert found.everyone == everyone
