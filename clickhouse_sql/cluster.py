@@ -1,10 +1,13 @@
 """The declared schema as a cluster has it, rendered from the same .sql files.
 
-A table `x` becomes `x_local`, replicated within its shard, and a Distributed `x` over the `x_local` of all shards, so
-that whoever reads or writes `x` need not know. A view joins two local tables: it runs where its source row is stored,
-in the same insert, so one token covers both, and what it writes lies on that shard too. Hence the keys below: a target
-that holds its source's key is found by it (one member's rows, one author's posts lie together); a target that does not
-is spread, each shard holds a part of its sums, and a reader adds them up (`GROUP BY`, which every query of them has).
+What members do and whom they follow is spread: such a table `x` becomes `x_local`, replicated within its shard, and a
+Distributed `x` over the `x_local` of all shards, so that whoever reads or writes `x` need not know. Posts and blocks
+are few beside them and asked for by every ranking: each host has all of them, under their own names.
+
+A view joins tables of one host: it runs where its source row is stored, in the same insert, so one token covers both,
+and what it writes lies on that shard too. Hence the keys below: a target that holds its source's key is found by it
+(one member's rows lie together); a target that does not is spread, each shard holds a part of its sums, and a reader
+adds them up (`GROUP BY`, which every query of them has).
 
 Needs the macros {shard} and {replica} on each host. docs/architecture/scale.md says what this costs and carries.
 """
@@ -24,16 +27,19 @@ SHARDED_BY = {
     "user_author_90d": "cityHash64(user_id)",
     "post_metrics_1h": "rand()",
     "post_counters": "rand()",
-    "posts_cdc": "cityHash64(author_id)",
-    "posts_by_author": "cityHash64(author_id)",
     "follows_cdc": "cityHash64(follower_id)",
     "likes_cdc": "cityHash64(user_id)",
     "comments_cdc": "cityHash64(user_id)",
-    "blocks_cdc": "cityHash64(blocker_id)",
-    "blocks_by_blocked": "cityHash64(blocker_id)",
 }
-# Small, and asked by whoever writes: every host has all of it, under its own name.
-EVERYWHERE = {"restore_epochs", "truncations", "schema_changes"}
+EVERYWHERE = {
+    "posts_cdc",
+    "posts_by_author",
+    "blocks_cdc",
+    "blocks_by_blocked",
+    "restore_epochs",
+    "truncations",
+    "schema_changes",
+}
 # A token is remembered by count, as on one host, and by age; the age must exceed the longest outage.
 _TOKEN_SECONDS = 7 * 86_400
 
@@ -57,18 +63,21 @@ def _rendered(statement: str, cluster: str, on: str) -> list[str]:
     if view := _VIEW.fullmatch(statement):
         name, target, columns, source, rest = view.groups()
         return [
-            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name}{on} TO {target}{SUFFIX} AS\n"
-            f"{columns}FROM {source}{SUFFIX} AS {source}{rest}"
+            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name}{on} TO {_local(target)} AS\n"
+            f"{columns}FROM {_local(source)} AS {source}{rest}"
         ]
     raise ValueError(f"This cannot be rendered for a cluster: {statement.splitlines()[0]}")
+
+
+def _local(name: str) -> str:
+    return name if name in EVERYWHERE else name + SUFFIX
 
 
 def _table(name: str, columns: str, engine: str, arguments: str, rest: str, *, cluster: str, on: str) -> list[str]:
     if name not in SHARDED_BY and name not in EVERYWHERE:
         raise ValueError(f"{name}: say in clickhouse_sql/cluster.py by what it is sharded")
-    local, shard, replica = (
-        (name, "all", "{shard}-{replica}") if name in EVERYWHERE else (name + SUFFIX, "{shard}", "{replica}")
-    )
+    local = _local(name)
+    shard, replica = ("all", "{shard}-{replica}") if name in EVERYWHERE else ("{shard}", "{replica}")
     known = ", ".join(
         [f"'/clickhouse/tables/{shard}/{{database}}/{{table}}'", f"'{replica}'", *filter(None, [arguments])]
     )
