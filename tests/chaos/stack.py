@@ -19,8 +19,8 @@ from embedded.testing import Stack, start_stack
 from tests.chaos.armed import Trap
 from tests.chaos.plan import CONSUMERS, Ambush
 
-# Celery's jobs neither store nor answer anything that is judged here, and the machine is small.
-_LEFT_OUT = ("worker", "beat")
+# These neither store nor answer anything that is judged here, and the machine is small.
+_LEFT_OUT = ("worker", "beat", "stream")
 DIARY = "failpoints.jsonl"
 
 
