@@ -30,12 +30,27 @@ def manage(*arguments: str, **environment: str) -> Ran:
     return Ran(done.returncode, done.stdout + done.stderr)
 
 
+# missing, extra, different
+Counts = tuple[int, int, int]
+
+
+def told_by_verify(said: str) -> dict[str, Counts]:
+    """Copy → how many rows of it differ, from the table that `verify_sync` printed."""
+    found: dict[str, Counts] = {}
+    for line in said.splitlines():
+        cells = [cell.strip() for cell in line.split("│")]
+        if len(cells) == 10 and "_" in cells[1]:
+            before, more = found.get(cells[1], (0, 0, 0)), [int(cell) for cell in cells[5:8]]
+            found[cells[1]] = (before[0] + more[0], before[1] + more[1], before[2] + more[2])
+    return found
+
+
 def started(*arguments: str) -> subprocess.Popen[str]:
     """Start `manage.py …`; its output is to be read with `communicate`."""
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env=os.environ,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
