@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from clickhouse_sql import schema
-from ingestion.stillness import still
+from ingestion.stillness import STILL_SECONDS, still
 from nova import clickhouse, clock
 from nova.errors import Permanent
 
@@ -99,12 +99,13 @@ def rebuild(
     *,
     days: int | None = None,
     dry_run: bool = False,
+    patience: float = STILL_SECONDS,
     report: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Compare these aggregates (None: all) with `events`, and put right what differs unless `dry_run`.
 
-    days: only the last so many, today included; report: told each part when it is done. Raises a `nova.errors` class;
-    each part is put right at once or not at all, so it can be run again.
+    days: only the last so many, today included; patience: seconds to wait for a batch under way; report: told each part
+    when it is done. Raises a `nova.errors` class; each part is put right at once or not at all, so it can be run again.
     """
     unknown = sorted(set(names or ()) - AGGREGATES.keys())
     if unknown:
@@ -114,15 +115,15 @@ def rebuild(
     outcomes = []
     with _alone():
         for name in names or AGGREGATES:
-            for outcome in _Rebuild(AGGREGATES[name], clock.now(), days, dry_run).run():
+            for outcome in _Rebuild(AGGREGATES[name], clock.now(), days, dry_run, patience).run():
                 report(outcome)
                 outcomes.append(outcome)
     return outcomes
 
 
 class _Rebuild:
-    def __init__(self, aggregate: Aggregate, now: datetime, days: int | None, dry_run: bool) -> None:
-        self._one, self._dry_run = aggregate, dry_run
+    def __init__(self, aggregate: Aggregate, now: datetime, days: int | None, dry_run: bool, patience: float) -> None:
+        self._one, self._dry_run, self._patience = aggregate, dry_run, patience
         self._first = first_whole_day(now, min(aggregate.days, days or aggregate.days))
         self._today = now.astimezone(UTC).date()
         self._scratch = f"rebuild_{aggregate.name}"
@@ -148,7 +149,7 @@ class _Rebuild:
     def _part(self, day: date | None) -> Outcome:
         wrong = self._wrong(day)
         if wrong:
-            with still():
+            with still(self._patience):
                 wrong = self._wrong(day)
                 if wrong and not self._dry_run:
                     self._put_right(day)

@@ -11,11 +11,11 @@ from ingestion.models import Offset
 from nova.errors import Transient
 
 _CONSUMER = "events"
-_STILL_SECONDS = 30.0
+STILL_SECONDS = 30.0
 
 
 @contextmanager
-def still(patience: float = _STILL_SECONDS) -> Iterator[None]:
+def still(patience: float = STILL_SECONDS) -> Iterator[None]:
     """While this holds, every event that any consumer has begun to insert is inserted, in all views, and no other is.
 
     The consumers wait in PostgreSQL, for `statement_timeout` at most, and then try again. Raises `Transient` when a

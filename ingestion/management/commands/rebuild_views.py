@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion import rebuild
+from ingestion.stillness import STILL_SECONDS
 from nova.errors import NovaError
 
 LIMITS = f"""what can be rebuilt:
@@ -34,6 +35,12 @@ class Command(BaseCommand):
         parser.add_argument("views", nargs="*", help=f"default: all of {', '.join(rebuild.AGGREGATES)}")
         parser.add_argument("--days", type=int, help="only the last so many days, today included")
         parser.add_argument("--dry-run", action="store_true", help="only compare")
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=STILL_SECONDS,
+            help=f"seconds to wait for a batch of events that is under way ({STILL_SECONDS:g})",
+        )
 
     def handle(self, **options: Any) -> None:
         if options["days"] is not None and options["days"] < 1:
@@ -45,6 +52,7 @@ class Command(BaseCommand):
                     options["views"] or None,
                     days=options["days"],
                     dry_run=options["dry_run"],
+                    patience=options["patience"],
                     report=lambda done: status.update(f"{done.name} {done.day or ''} compared"),
                 )
         except NovaError as error:
