@@ -138,14 +138,19 @@ def test_the_insert_itself_asks_for_deduplication_in_views(sink, claim, crowd, m
     events = crowd.events(50)
     _thrice(claim, events)
     oracle.assert_exact(ids(events), crowd.posts)
-    part, _ = claim()
-    others, unpinned = Crowd(), {"deduplicate_blocks_in_dependent_materialized_views": 0}
-    batch = messages(lines(others.events(50)))
+    unpinned = {"deduplicate_blocks_in_dependent_materialized_views": 0}
     monkeypatch.setattr(clickhouse, "INSERT_SETTINGS", clickhouse.INSERT_SETTINGS | unpinned)
-    with failing_view("mv_zzz_fails"), pytest.raises(Transient):
+
+    def wrong_after_a_resend() -> bool:
+        others, (part, _) = Crowd(), claim()
+        batch = messages(lines(others.events(50)), first=part.next_offset)
+        with failing_view("mv_zzz_fails"), pytest.raises(Transient):
+            sink.flush(part, batch)
         sink.flush(part, batch)
-    sink.flush(part, batch)
-    assert oracle.miscounted(others.posts)
+        return bool(oracle.miscounted(others.posts))
+
+    # The views are fed side by side: sometimes one throws before anything else is written.
+    assert any(wrong_after_a_resend() for _ in range(20))
 
 
 def test_a_retry_on_another_day_is_the_same_batch(sink, claim, crowd, monkeypatch) -> None:

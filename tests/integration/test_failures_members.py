@@ -1,5 +1,6 @@
 """Consumers that come, go, freeze and hang: the group keeps its members, and each event is stored once."""
 
+import threading
 import time
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_FENCED, Halt
 from ingestion.events import EventsSink
 from nova import kafka, topics
-from tests.apps import Apps
+from tests.apps import Apps, running_apps
 from tests.client import wait_until
 from tests.integration.commands import started
 from tests.integration.ingest import Crowd, Tail
@@ -93,3 +94,39 @@ def test_a_consumer_that_slept_through_its_removal(crowd: Crowd, tail: Tail, app
         other.communicate(timeout=60)
     assert other.returncode == 0
     apps.restart("events")
+
+
+def test_members_come_and_go_while_offsets_are_committed(
+    crowd: Crowd, tail: Tail, apps: Apps, prepared, tmp_path
+) -> None:
+    """Case 27: processes join, leave and die while events flow, so that commits meet rebalances. Nobody ends up without
+    partitions, and no partition without an owner."""
+    over, failures = threading.Event(), []
+
+    def produce() -> None:
+        try:
+            while not over.is_set():
+                crowd.send(crowd.events(200))
+                over.wait(0.1)
+        except BaseException as error:
+            failures.append(error)
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    try:
+        for leaves in ("stop", "kill", "stop"):
+            with running_apps(prepared.env, tmp_path, ("events",)) as others:
+                wait_until(lambda: rewind.members("events") == 2, "a second member")
+                moved = {number: offset for number, offset, *_ in tail.rows()}
+                wait_until(
+                    lambda moved=moved: all(offset > moved[number] for number, offset, *_ in tail.rows()),
+                    "progress in every partition",
+                )
+                getattr(others.process("events"), leaves)()
+    finally:
+        over.set()
+        producer.join()
+    assert not failures
+    assert apps.process("events").alive
+    tail.wait()
+    crowd.assert_exact()
