@@ -184,15 +184,6 @@ def test_interleaved_transactions(world: World, prepared) -> None:
     wait_until(lambda: same(world, [a, b]), "both")
 
 
-def test_copy_of_many_rows(world: World, prepared) -> None:
-    author = world.member()
-    rows = "".join(f"{author}\tnumber {number}\n" for number in range(3000))
-    statement = "COPY posts (author_id, text) FROM STDIN"
-    with psycopg.connect(prepared.env["DATABASE_URL"]) as connection, connection.cursor().copy(statement) as copy:
-        copy.write(rows)
-    wait_until(lambda: same(world, [author]), "all copied rows", 60)
-
-
 def test_many_states_of_one_row_in_one_transaction(world: World, prepared) -> None:
     a, b = world.member(), world.member()
     with psycopg.connect(prepared.env["DATABASE_URL"]) as connection:
