@@ -61,6 +61,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="only the line of JSON on stdout, the tables on stderr")
     parser.add_argument("--keep", action="store_true", help="keep the data folder, with every log")
     given = parser.parse_args()
+    for name in ("seconds", "events_per_second", "changes_per_second", "every", "heal"):
+        if getattr(given, name) <= 0:
+            parser.error(f"--{name.replace('_', '-')} must be more than 0")
     if given.seed is None:
         given.seed = random.randrange(1_000_000)
     return given
