@@ -1,6 +1,6 @@
 """Where the engines of a test run come from, decided before Django reads its settings. Loaded early by pyproject.toml.
 
-- Unit tests alone (`pytest tests/unit`) get addresses where nobody listens.
+- Unit tests alone (`pytest tests/unit`), and tests that start stacks of their own, get addresses where nobody listens.
 - With DATABASE_URL, REDIS_URL, CLICKHOUSE_URL and KAFKA_BOOTSTRAP_SERVERS in the environment those engines are used.
 - Else one stack is started for the run, in the folder NOVA_TEST_VAR (`var-test`), and stopped after it.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.apart import only_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
@@ -43,7 +45,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     # A wrapper starts before pytest-django's own hook, which imports the settings.
     global _stack
     options = early_config.known_args_namespace
-    if only_unit(options.file_or_dir) or options.help or options.collectonly:
+    if only_unit(options.file_or_dir) or only_apart(options.file_or_dir) or options.help or options.collectonly:
         os.environ.update(NOWHERE)
     elif any(not os.environ.get(name) for name in ENGINES):
         from embedded.testing import start_stack

@@ -1,0 +1,82 @@
+"""Tests that start stacks of their own run beside all others: in a second pytest, when the whole suite is asked for.
+
+They wait for engines most of the time, and would take a quarter of the suite's. Their output follows at the end.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from embedded.process import Process
+
+ROOT = Path(__file__).resolve().parent.parent
+APART = (ROOT / "tests" / "integration" / "alone", ROOT / "tests" / "chaos")
+# Each test ends by its own timeout; this only bounds what would never end.
+_SECONDS = 1800.0
+_beside: Process | None = None
+
+
+def is_apart(path: Path) -> bool:
+    return any(path.is_relative_to(folder) for folder in APART)
+
+
+def only_apart(paths: Sequence[str]) -> bool:
+    """Whether the paths named on pytest's command line (may hold `::`) all have stacks of their own."""
+    chosen = [Path(path.split("::")[0]).resolve() for path in paths]
+    return bool(chosen) and all(is_apart(path) for path in chosen)
+
+
+def _whole_suite(config: pytest.Config) -> bool:
+    chosen = config.option.keyword or config.option.markexpr or config.option.collectonly
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if _whole_suite(config) and is_apart(collection_path) else None
+
+
+def _var() -> str:
+    return os.environ.get("NOVA_TEST_VAR", "var-test")
+
+
+def _log() -> Path:
+    return ROOT / _var() / "log" / "apart.log"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    global _beside
+    if not _whole_suite(session.config):
+        return
+    _log().unlink(missing_ok=True)
+    from tests.engines import ENGINES
+
+    environment = {name: value for name, value in os.environ.items() if name not in (*ENGINES, "KAFKA_CONNECT_URL")}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, APART)]
+    environment["NOVA_TEST_VAR"] = f"{_var()}-apart"
+    _beside = Process(command, environment=environment, log=_log(), death_signal=signal.SIGTERM)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _beside is None:
+        return
+    if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        _beside.signal(signal.SIGINT)
+    code = _beside.wait(_SECONDS)
+    if code is None:
+        _beside.signal_all(signal.SIGKILL)
+    if code != 0 and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _beside is None:
+        return
+    terminalreporter.section("tests with stacks of their own")
+    terminalreporter.write(_log().read_text(errors="replace"))
+    if _beside.exit_code() != 0:
+        terminalreporter.write_line("Of these, some failed; the line below counts the others.", red=True)
