@@ -101,13 +101,13 @@ class Havoc:
             self._consumer(strike.part).ambushes.extend(strike.ambushes)
             points = [ambush.point.name for ambush in strike.ambushes]
             self.toll.armed.update((kind_of(strike.part), point) for point in points)
-            said += f" at {', then '.join(points)}"
+            self._tell(f"{said} at {', then '.join(points)}")
+            unit.process.signal(signal.SIGTERM)
         else:
-            said += f", back after {strike.seconds:.1f} s"
-        unit.process.signal_all(signal.SIGKILL)
+            self._tell(f"{said}, back after {strike.seconds:.1f} s")
+            unit.process.signal_all(signal.SIGKILL)
+            self.toll.killed[strike.part] += 1
         self._down_until[strike.part] = now + strike.seconds
-        self.toll.killed[strike.part] += 1
-        self._tell(said)
 
     def _consumer(self, name: str) -> Consumer:
         service = self._units[name].service

@@ -18,8 +18,9 @@ PARTS = (*CONSUMERS, *ENGINES)
 # How often each kind comes, of a hundred.
 _KINDS = {"arm": 45, "engine": 35, "consumer": 20}
 _FROZEN = 0.4
-# After the strike is over a part needs some seconds to be itself again; it is left alone meanwhile.
-_RECOVERY = 8.0
+# After the strike is over a part needs some seconds to be itself again; it is left alone meanwhile. An ambush needs
+# more: the consumer has to start, get its partitions and come to the step.
+_RECOVERY = {"kill": 8.0, "freeze": 8.0, "arm": 20.0}
 # A member of the group that is silent for 10 s loses its partitions: half of those who sleep do so longer.
 _NAP, _SLEEP = (0.5, 8.0), (11.0, 16.0)
 
@@ -38,8 +39,8 @@ class Ambush:
 class Strike:
     """`at` seconds after the load began something happens to a part.
 
-    kill: SIGKILL, and it may start again after `seconds`. freeze: SIGSTOP, and SIGCONT after `seconds`. arm: SIGKILL,
-    and its next starts are `ambushes`.
+    kill: SIGKILL, and it may start again after `seconds`. freeze: SIGSTOP, and SIGCONT after `seconds`. arm: SIGTERM,
+    as for a new version, and its next starts are `ambushes`.
     """
 
     at: float
@@ -59,7 +60,7 @@ def draw(chance: Random, seconds: float, every: float) -> list[Strike]:
         free = [part for part in PARTS if busy.get(part, 0.0) <= at]
         if free:
             strike = _strike(chance, at, free, points)
-            busy[strike.part] = at + strike.seconds + _RECOVERY
+            busy[strike.part] = at + strike.seconds + _RECOVERY[strike.deed]
             strikes.append(strike)
         at += min(max(chance.expovariate(1 / every), every / 4), every * 3)
     return strikes
@@ -80,7 +81,7 @@ def _strike(chance: Random, at: float, free: Sequence[str], points: dict[str, It
 
 
 def _ambush(chance: Random, point: Failpoint) -> Ambush:
-    nth = 1 if point.seldom else chance.randint(1, 20)
+    nth = 1 if point.seldom else chance.randint(1, 10)
     freeze = _pause(chance) if chance.random() < _FROZEN else 0.0
     return Ambush(point, nth, round(freeze, 1), round(chance.uniform(0.0, 0.03), 4))
 
