@@ -28,6 +28,7 @@ STOP_SECONDS = 30.0
 STEPS = (["migrate", "--noinput"], ["migrate_clickhouse"], ["migrate_topics"], ["setup_cdc"])
 _COMMANDS = {"cdc": "run_cdc_consumer", "events": "run_events_consumer"}
 NAMES = ("web", *_COMMANDS)
+STREAM = "stream"
 
 
 def deploy(environment: Mapping[str, str]) -> None:
@@ -104,10 +105,11 @@ class App:
 
 
 class Apps:
-    """The processes by name. `url` is the web server's address, without a slash at its end."""
+    """The processes by name. `url` is the web server's address, `stream_url` that of the process for event streams,
+    without a slash at the end; "" without that process."""
 
-    def __init__(self, apps: Mapping[str, App], url: str) -> None:
-        self._apps, self.url = dict(apps), url
+    def __init__(self, apps: Mapping[str, App], url: str, stream_url: str) -> None:
+        self._apps, self.url, self.stream_url = dict(apps), url, stream_url
 
     def process(self, name: str) -> App:
         return self._apps[name]
@@ -153,6 +155,7 @@ def make_apps(
         "STATIC_ROOT": str(static),
         "SECURE_COOKIES": "0",
         "PYTHONUNBUFFERED": "1",
+        "STREAM_URL": f"http://127.0.0.1:{ports['test_stream']}" if STREAM in names else "",
         **(overrides or {}),
     }
     apps = {}
@@ -162,27 +165,28 @@ def make_apps(
         if name == "web":
             collect_static(environment, static)
             apps[name] = App(name, _web(port, static), environment, f"{base}/readyz", log)
+        elif name == STREAM:
+            apps[name] = App(name, _stream(port), environment, f"{base}/readyz", log)
         else:
             argv = [sys.executable, "manage.py", _COMMANDS[name]]
             own = {**environment, "HEALTH_HOST": "127.0.0.1", "HEALTH_PORT": str(port)}
             apps[name] = App(name, argv, own, f"{base}/healthz", log)
-    return Apps(apps, f"http://127.0.0.1:{ports['test_web']}" if "web" in names else "")
+    return Apps(apps, f"http://127.0.0.1:{ports['test_web']}" if "web" in names else "", environment["STREAM_URL"])
 
 
 def _web(port: int, static: Path) -> list[str]:
-    program = [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface",
-        "wsgi",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
     files = ["--static-path-route", "/static", "--static-path-mount", str(static)]
-    return [*program, "--workers", "1", "--blocking-threads", "8", *files, "nova.wsgi:application"]
+    return [*_granian("wsgi", port), "--blocking-threads", "8", *files, "nova.wsgi:application"]
+
+
+def _stream(port: int) -> list[str]:
+    options = ["--loop", "asyncio", "--workers-kill-timeout", "10"]
+    return [*_granian("asgi", port), *options, "nova.asgi:application"]
+
+
+def _granian(interface: str, port: int) -> list[str]:
+    program = [sys.executable, "-m", "granian", "--interface", interface]
+    return [*program, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
 def collect_static(environment: Mapping[str, str], static: Path) -> None:

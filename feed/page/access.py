@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -16,10 +17,11 @@ from django.utils.cache import add_never_cache_headers
 from nova.rest import Problem, describe
 
 LOOK, ACT = "feed.view_as_member", "feed.act_as_member"
-# Nothing of another origin, nothing inline: a text that slipped through the escaping could still not run.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
-    " base-uri 'none'; frame-ancestors 'none'"
+# Nothing of another origin but the event stream, nothing inline: a text that slipped through the escaping could still
+# not run.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{stream};"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 View = Callable[..., HttpResponseBase]
 
@@ -53,7 +55,7 @@ def looking(view: View) -> View:
                 raise Http404
             return redirect_to_login(request.get_full_path(), reverse(settings.LOGIN_URL))
         response = view(request, *args, **kwargs)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Content-Security-Policy", _policy())
         add_never_cache_headers(response)
         return response
 
@@ -77,6 +79,11 @@ def acting(view: View) -> View:
         return response if is_fragment(request) else redirect(f"{reverse('page')}?as={member}")
 
     return looking(answered)
+
+
+def _policy() -> str:
+    stream = urlsplit(settings.STREAM_URL)
+    return _POLICY.format(stream=f" {stream.scheme}://{stream.netloc}" if stream.netloc else "")
 
 
 def is_fragment(request: HttpRequest) -> bool:

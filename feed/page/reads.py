@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any
 from uuid import UUID
 
-from prometheus_client import REGISTRY
 from rest_framework.exceptions import NotFound
 
 from community import selectors
@@ -20,14 +19,14 @@ from ranking import pipeline
 
 PAGE_POSTS = 20
 TRENDING_POSTS = 8
-_BREAKER = {0.0: "closed", 1.0: "half open", 2.0: "open"}
 # The posts whose counts one pulse brings up to date.
 MOST_LIVE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a feed was made, as the line below the page's head says it. latency_ms: what ranking took on the server."""
+    """How a feed was made, as the line below the page's head says it. latency_ms: what ranking took on the server;
+    experiment: whose weights ranked it, "" for the settings'."""
 
     algorithm: str
     cache_hit: bool
@@ -36,6 +35,7 @@ class Status:
     latency_ms: float
     breaker: str
     stale: bool
+    experiment: str
 
     @property
     def ranked(self) -> bool:
@@ -58,13 +58,16 @@ def _read(member: UUID, cursor: str | None, limit: int) -> tuple[pipeline.Page, 
     page = pipeline.page(member, limit=limit, cursor=cursor, explain=True)
     elapsed = (perf_counter() - start) * 1000
     age = moment_text((clock.now() - datetime.fromisoformat(page.generated_at)).total_seconds())
-    return page, Status(page.algorithm, page.cache_hit, page.snapshot, age, elapsed, _breaker(), page.stale)
-
-
-def _breaker() -> str:
-    """The state of the breaker around ClickHouse as this process last saw it, by the metric that ranking keeps."""
-    value = REGISTRY.get_sample_value("nova_breaker_state", {"breaker": "clickhouse"})
-    return _BREAKER.get(value or 0.0, "closed")
+    return page, Status(
+        algorithm=page.algorithm,
+        cache_hit=page.cache_hit,
+        snapshot=page.snapshot,
+        age=age,
+        latency_ms=elapsed,
+        breaker=pipeline.breaker_state(),
+        stale=page.stale,
+        experiment=page.experiment or "",
+    )
 
 
 def read(member: UUID, cursor: str = "") -> dict[str, Any]:
@@ -113,8 +116,19 @@ def trending(member: UUID) -> list[dict[str, Any]] | None:
     except NovaError:
         return None
     return [
-        {"text": short_text(post["text"], 140), "author": author_of(post), "counts": post["counts"]} for post in posts
+        {"id": post["id"], "text": short_text(post["text"], 140), "author": author_of(post), "counts": post["counts"]}
+        for post in posts
     ]
+
+
+def why(member: UUID, post: UUID) -> dict[str, Any]:
+    """The context of a post's place in the feed, or of why it has none; `why` is None when nobody can tell now."""
+    try:
+        return {"why": pipeline.why(member, post)}
+    except pipeline.NoSuchPost:
+        return {"why": None, "gone": True}
+    except (NovaError, *directory.DOWN):
+        return {"why": None}
 
 
 def liked(member: UUID, post: UUID, on: bool) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 from django_htmx.http import trigger_client_event
+from redis.exceptions import RedisError
 
 from feed.page import directory, reads
 from feed.page.access import Notice, looking, may_act
 from feed.page.actions import LONGEST_COMMENT, LONGEST_POST
 from feed.page.cards import Person, stranger
+from feed.stream import tickets
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -100,6 +102,18 @@ def pulse(request: HttpRequest, member: UUID) -> HttpResponse:
     return response
 
 
+@require_GET
+@looking
+def stream(request: HttpRequest, member: UUID) -> HttpResponse:
+    """Leads to the member's event stream, with a ticket that opens it once."""
+    last = request.headers.get("Last-Event-ID", "")
+    try:
+        ticket = tickets.issue(member)
+    except RedisError:
+        return HttpResponse(status=503, headers={"Retry-After": "2"})
+    return redirect(tickets.address(ticket, since=request.GET.get("since", ""), last_event_id=last))
+
+
 def _posts_shown(request: HttpRequest) -> list[UUID]:
     given = request.GET.getlist("post")[: reads.MOST_LIVE]
     return [UUID(text) for text in given if _UUID.fullmatch(text)]
@@ -108,7 +122,15 @@ def _posts_shown(request: HttpRequest) -> list[UUID]:
 @require_GET
 @looking
 def trending(request: HttpRequest, member: UUID) -> HttpResponse:
-    return render(request, "feed/_trending.html", {"trending": reads.trending(member)})
+    context = {"member": stranger(member), "trending": reads.trending(member)}
+    return render(request, "feed/_trending.html", context)
+
+
+@require_GET
+@looking
+def why(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
+    """Whether a post is in the feed, why not, and what would bring it in."""
+    return render(request, "feed/_place.html", reads.why(member, post))
 
 
 @require_GET

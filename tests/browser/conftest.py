@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from tests.apps import ROOT, Apps, deploy, running_apps
+from tests.apps import NAMES, ROOT, STREAM, Apps, deploy, running_apps
 from tests.browser import chromium
 from tests.client import Api
 from tests.world import World
@@ -37,8 +37,9 @@ def prepared() -> Path:
 
 @pytest.fixture(scope="package")
 def apps(chromium_path: str, prepared: Path) -> Iterator[Apps]:
-    """The demo's web server, and both consumers. Not for the whole run: other tests start consumers of their own."""
-    with running_apps(os.environ, prepared, overrides={"DEMO": "1"}) as running:
+    """The demo's web server, its event streams and both consumers. Not for the whole run: other tests start consumers
+    of their own."""
+    with running_apps(os.environ, prepared, (*NAMES, STREAM), overrides={"DEMO": "1"}) as running:
         yield running
 
 

@@ -165,6 +165,47 @@ def test_a_new_post_is_announced_without_moving_the_page(page: Page, apps: Apps,
     expect(page.locator(".card").get_by_text(text)).to_be_visible()
 
 
+def test_the_stream_tells_of_new_posts_without_the_pulse(page: Page, apps: Apps, world: World) -> None:
+    author, reader = _befriended(world)
+    posts = [world.post(author, hours_ago=hours) for hours in range(1, 9)]
+    world.wait_in_feed(reader, *posts)
+    page.route("**/pulse*", lambda route: route.fulfill(status=204))
+    _open(page, apps, reader)
+    expect(page.locator(".card").nth(7)).to_be_visible()
+    page.evaluate("window.scrollTo(0, 900)")
+
+    first = world.post(author)
+    expect(page.locator("#newer")).to_have_text("1 new post")
+    second = world.post(author)
+    expect(page.locator("#newer")).to_have_text("2 new posts")
+    world.sql("DELETE FROM posts WHERE id = %s", second)
+    expect(page.locator("#newer")).to_have_text("1 new post")
+    page.locator("#newer").click()
+    expect(_card(page, first)).to_be_visible()
+
+    # The reader stands at the top: what comes now is shown at once, and again.
+    for _ in range(2):
+        expect(_card(page, world.post(author))).to_be_visible()
+
+
+def test_the_pulse_tells_while_there_is_no_stream(page: Page, apps: Apps, world: World) -> None:
+    author, reader = _befriended(world)
+    world.wait_in_feed(reader, world.post(author))
+    page.route("**/stream*", lambda route: route.abort())
+    _open(page, apps, reader)
+    expect(_card(page, world.post(author))).to_be_visible()
+
+
+def test_the_page_goes_on_when_the_stream_comes_back(page: Page, apps: Apps, world: World) -> None:
+    author, reader = _befriended(world)
+    world.wait_in_feed(reader, world.post(author))
+    page.route("**/pulse*", lambda route: route.fulfill(status=204))
+    _open(page, apps, reader)
+    expect(_card(page, world.post(author))).to_be_visible()
+    apps.restart("stream")
+    expect(_card(page, world.post(author))).to_be_visible()
+
+
 def test_a_refused_act_is_said_and_the_page_stays(page: Page, apps: Apps, world: World) -> None:
     author, reader = _befriended(world)
     post = world.post(author)

@@ -1,4 +1,4 @@
-// The little that htmx leaves to us: when a changed feed may be shown at once, and what to say when nobody answers.
+// The little that htmx leaves to us: the event stream, when a changed feed may be shown at once, and what to say when nobody answers.
 "use strict";
 (() => {
   const at = (selector) => document.querySelector(selector);
@@ -22,12 +22,45 @@
     at("#notice").replaceChildren(line);
   };
 
-  document.addEventListener("feed:changed", (event) => {
+  // Being only ranked anew is not worth an interruption: then nothing is said.
+  const changed = (count) => {
     if (!busy()) return refresh();
-    const count = event.detail.newer;
-    if (count === 0) return; // only ranked anew: not worth an interruption
     newer().textContent = `${count} new post${count === 1 ? "" : "s"}`;
-    newer().hidden = false;
+    newer().hidden = count === 0;
+  };
+
+  // The stream says at once what changed since the snapshot on the page; while there is none, the pulse does.
+  let stream = null, followed = null, pause = 1000, notBefore = 0;
+  const unfollow = () => {
+    stream?.close();
+    stream = followed = null;
+  };
+  const follow = () => {
+    const [feed, shown] = [at("#feed[data-stream]"), at("#shown")?.value ?? ""];
+    if (feed === null || document.hidden || Date.now() < notBefore || (stream !== null && shown === followed)) return;
+    unfollow();
+    followed = shown;
+    const opened = (stream = new EventSource(`${feed.dataset.stream}?since=${shown}`));
+    let count = 0;
+    opened.addEventListener("open", () => (pause = 1000));
+    opened.addEventListener("snapshot_replaced", () => changed(count));
+    opened.addEventListener("new_posts", (event) => changed((count = JSON.parse(event.data).count)));
+    opened.addEventListener("error", () => {
+      // The browser comes back by itself after a lost connection, but not after a refusal, as of a ticket used before.
+      if (stream !== opened || opened.readyState !== EventSource.CLOSED) return;
+      unfollow();
+      const wait = pause * (0.5 + Math.random());
+      notBefore = Date.now() + wait;
+      setTimeout(follow, wait + 1);
+      pause = Math.min(2 * pause, 60000);
+    });
+  };
+  addEventListener("DOMContentLoaded", follow);
+  document.addEventListener("visibilitychange", () => (document.hidden ? unfollow() : follow()));
+  document.addEventListener("htmx:afterSettle", follow);
+
+  document.addEventListener("feed:changed", (event) => {
+    if (stream?.readyState !== EventSource.OPEN) changed(event.detail.newer);
   });
 
   document.addEventListener("click", (event) => {
@@ -47,9 +80,11 @@
     }
   });
 
-  // Nobody looks at a hidden tab: its polls would only cost the server.
+  // Nobody looks at a hidden tab: its polls would only cost the server. A list is not renewed under a reader's eyes.
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden && event.detail.requestConfig.verb === "get") event.preventDefault();
+    const { elt, requestConfig } = event.detail;
+    const read = elt.querySelector(":scope .place[open]") !== null;
+    if ((document.hidden || read) && requestConfig.verb === "get") event.preventDefault();
   });
 
   // A page without its status line would stop asking; a lost answer is said once and forgotten with the next good one.
