@@ -31,7 +31,13 @@ class World:
 
     def __init__(self, api: Api, database_url: str) -> None:
         self.api = api
+        self._url = database_url
         self._connection = psycopg.connect(database_url, autocommit=True)
+
+    def reconnect(self) -> None:
+        """After PostgreSQL was restarted."""
+        self.close()
+        self._connection = psycopg.connect(self._url, autocommit=True)
 
     def close(self) -> None:
         self._connection.close()

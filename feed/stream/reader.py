@@ -40,6 +40,7 @@ class Reader:
         self._looking: asyncio.Future[Changes] | None = None
         self._look_at = 0.0
         self._missed = False
+        self._is_first = True
         self._closed = False
 
     def notify(self) -> None:
@@ -107,9 +108,10 @@ class Reader:
     def _say(self, found: Changes) -> bytes:
         if not self._told.since:
             self._told = Told.holding(found.snapshot)
-            return protocol.mark(self._told)
         events = protocol.news(self._told, found.snapshot, found.newer)
         for event in events:
             metrics.STREAM_EVENTS.labels(event.name).inc()
             self._told = event.told
-        return b"".join(event.encode() for event in events)
+        first, self._is_first = self._is_first, False
+        # Whoever loses the connection before the first event should still know where they stood.
+        return b"".join(event.encode() for event in events) or (protocol.mark(self._told) if first else b"")
