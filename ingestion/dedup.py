@@ -37,36 +37,56 @@ _SECOND = 1_000_000
 # How far an event's time may lie ahead of its first copy (µs), and a minute for clocks that disagree.
 _MARGIN = int(AHEAD.total_seconds() + 60) * _SECOND
 
+# Claims lie in a hash for each span of time as long as their life (`dedup:N`: event id → coordinate). They are looked
+# for in this span's and the last one's, so each lives for one to two spans. A key for each would cost Redis far more.
+_SPAN = """
+local function spans(life)
+  local now = redis.call('TIME')[1]
+  local span = math.floor(now / life)
+  return now, 'dedup:' .. span, 'dedup:' .. span - 1, 'dedup:' .. span - 2, (span + 3) * life
+end
+"""
 # KEYS: sentinel. ARGV: the run id of this Redis, ids (16 bytes each), offsets (8 bytes each), the coordinate up to the
 # offset, life in seconds. Returns since when no claim was lost and the time now (both in s), then for each id that
 # another coordinate claimed its position (from 1) and that coordinate.
-_CLAIM = """
-local now = redis.call('TIME')[1]
-local sentinel = redis.call('HMGET', KEYS[1], 'run', 'since')
-if sentinel[1] ~= ARGV[1] then
-  sentinel[2] = now
-  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'since', now)
-end
+_CLAIM = f"""{_SPAN}
 local ids, offsets, prefix, life = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local answer = {sentinel[2], now}
-for i = 1, #ids / 16 do
-  local key = 'dedup:' .. string.sub(ids, i * 16 - 15, i * 16)
-  local mine = prefix .. string.sub(offsets, i * 8 - 7, i * 8)
-  if not redis.call('SET', key, mine, 'NX', 'EX', life) then
-    local owner = redis.call('GET', key)
-    if owner ~= mine then
-      answer[#answer + 1] = i
-      answer[#answer + 1] = owner
-    end
+local now, current, last, past, ends = spans(life)
+local sentinel = redis.call('HMGET', KEYS[1], 'run', 'since', 'life')
+if sentinel[1] ~= ARGV[1] or sentinel[3] ~= life then
+  sentinel[2] = now
+  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'since', now, 'life', life)
+end
+local fields, sub = {{}}, string.sub
+for i = 1, #ids / 16 do fields[i] = sub(ids, i * 16 - 15, i * 16) end
+local owners = redis.call('HMGET', current, unpack(fields))
+local older = redis.call('HMGET', last, unpack(fields))
+local answer, fresh, n = {{sentinel[2], now}}, {{}}, 0
+for i, field in ipairs(fields) do
+  local owner, mine = owners[i] or older[i], prefix .. sub(offsets, i * 8 - 7, i * 8)
+  if not owner then
+    fresh[n + 1], fresh[n + 2], n = field, mine, n + 2
+  elseif owner ~= mine then
+    answer[#answer + 1] = i
+    answer[#answer + 1] = owner
   end
 end
+if n > 0 then
+  redis.call('HSET', current, unpack(fresh))
+  -- For the case that nobody comes any more: freeing so much at once, as an expiry does, would stop Redis for long.
+  redis.call('EXPIREAT', current, ends)
+end
+redis.call('UNLINK', past)
 return answer
 """
-# KEYS: a claim. ARGV: the owner that was found, the new owner, life in seconds. Returns 1 when it is the new owner's.
-_TAKE_OVER = """
-local owner = redis.call('GET', KEYS[1])
-if owner and owner ~= ARGV[1] and owner ~= ARGV[2] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+# ARGV: an event id, the owner that was found, the new owner, life in seconds. Returns 1 when the claim is the new
+# owner's.
+_TAKE_OVER = f"""{_SPAN}
+local now, current, last, past, ends = spans(ARGV[4])
+local owner = redis.call('HGET', current, ARGV[1]) or redis.call('HGET', last, ARGV[1])
+if owner and owner ~= ARGV[2] and owner ~= ARGV[3] then return 0 end
+redis.call('HSET', current, ARGV[1], ARGV[3])
+redis.call('EXPIREAT', current, ends)
 return 1
 """
 
@@ -126,11 +146,12 @@ def decide(part: Partition, columns: Columns, stored_up_to: int) -> Verdict:
 
 def _first_of_each(ids: Ids) -> Int64s:
     """The row of the first copy of each id, ascending."""
-    each = ids.tolist()
-    if len(set(each)) == len(each):
-        return np.arange(len(each))
+    # Their last halves are random: ids that differ there, as almost always, differ.
+    halves = np.sort(ids.view(np.uint64)[1::2])
+    if (halves[1:] != halves[:-1]).all():
+        return np.arange(len(ids))
     seen: dict[bytes, int] = {}
-    for row, identifier in enumerate(each):
+    for row, identifier in enumerate(ids.tolist()):
         seen.setdefault(identifier, row)
     return np.fromiter(seen.values(), np.int64, len(seen))
 
@@ -144,10 +165,12 @@ def _claim(part: Partition, ids: Ids, offsets: Int64s, rows: Int64s) -> _Claims:
     client = redis.durable(_REDIS_SECONDS)
     run = _run_id()
     packed_ids, packed_offsets = ids[rows].tobytes(), offsets[rows].astype(">i8").tobytes()
-    since, now, foreign = 0, 0, {}
-    for start in range(0, len(rows), _IDS_PER_CALL):
+    # All calls are sent at once, so that not each of them waits for this thread's turn; Redis serves others in between.
+    calls = client.pipeline(transaction=False)
+    starts = range(0, len(rows), _IDS_PER_CALL)
+    for start in starts:
         end = start + _IDS_PER_CALL
-        answer = client.eval(
+        calls.eval(
             _CLAIM,
             1,
             SENTINEL,
@@ -157,6 +180,8 @@ def _claim(part: Partition, ids: Ids, offsets: Int64s, rows: Int64s) -> _Claims:
             _prefix(part),
             settings.DEDUP_TTL_SECONDS,
         )
+    since, now, foreign = 0, 0, {}
+    for start, answer in zip(starts, calls.execute(), strict=True):
         since, now = max(since, int(answer[0])), int(answer[1])
         for position, owner in zip(answer[2::2], answer[3::2], strict=True):
             foreign[int(rows[start + position - 1])] = owner
@@ -208,8 +233,7 @@ def _take_over(part: Partition, columns: Columns, ids: Ids, row: int, owner: byt
     mine = _prefix(part) + struct.pack(">q", int(columns.offsets[row]))
     client = redis.durable(_REDIS_SECONDS)
     try:
-        key = b"dedup:" + ids[row].tobytes()
-        taken = client.eval(_TAKE_OVER, 1, key, owner, mine, settings.DEDUP_TTL_SECONDS)
+        taken = client.eval(_TAKE_OVER, 0, ids[row].tobytes(), owner, mine, settings.DEDUP_TTL_SECONDS)
     except RedisError:
         part.claims_since = clock.now()
         return True

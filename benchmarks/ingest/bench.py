@@ -25,6 +25,7 @@ from embedded.process import Process
 
 PARTITIONS = 12
 TOPIC = "events"
+CLAIMS_SECONDS = "14400"
 _numbers = count(1)
 
 
@@ -65,7 +66,7 @@ class Bench:
             **self.env,
             "KAFKA_PARTITIONS": str(PARTITIONS),
             # Contestants come one after the other: the backlog gets older than the hour that claims usually live.
-            "DEDUP_TTL_SECONDS": "14400",
+            "DEDUP_TTL_SECONDS": CLAIMS_SECONDS,
             **own,
             **more,
         }
@@ -118,7 +119,8 @@ class Bench:
         ClickHouse, since its claim might have been lost."""
         client = redis.Redis.from_url(self.env["REDIS_URL"], socket_timeout=120)
         client.flushall()
-        client.hset("dedup-sentinel", mapping={"run": str(client.info("server")["run_id"]), "since": "0"})
+        run = str(client.info("server")["run_id"])
+        client.hset("dedup-sentinel", mapping={"run": run, "since": "0", "life": CLAIMS_SECONDS})
 
     # Kafka ------------------------------------------------------------------------------------------------------------
 

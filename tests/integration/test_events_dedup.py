@@ -29,11 +29,11 @@ def take(topic_id: str) -> Callable[[int], Partition]:
 
 
 @pytest.fixture(autouse=True)
-def _trusted() -> Iterator[None]:
+def _trusted(settings) -> Iterator[None]:
     """Claims that are complete since long ago, as in an installation that has run for a while."""
     client = redis.durable(10.0)
     run = client.info("server")["run_id"]
-    client.hset(dedup.SENTINEL, mapping={"run": run, "since": 1})
+    client.hset(dedup.SENTINEL, mapping={"run": run, "since": 1, "life": settings.DEDUP_TTL_SECONDS})
     yield
     client.delete(dedup.SENTINEL)
 
@@ -181,10 +181,29 @@ def test_a_large_batch_is_looked_up_at_once(take) -> None:
     assert sum(decide(take(), read(events))) == 10_000
 
 
+def test_claims_of_another_life_prove_nothing(take, settings) -> None:
+    stored = event()
+    store(take(5), read([stored]))
+    settings.DEDUP_TTL_SECONDS = 7200
+    assert decide(take(), read([stored])) == [False]
+
+
+def test_claims_are_found_in_the_span_after_theirs_and_are_gone_after_that(take, settings) -> None:
+    events = [event() for _ in range(3)]
+    assert all(decide(take(0), read(events)))
+    client, span = redis.durable(10.0), int(time.time()) // settings.DEDUP_TTL_SECONDS
+    client.rename(f"dedup:{span}", f"dedup:{span - 1}")
+    assert not any(decide(take(1), read(events, first=500)))
+    client.rename(f"dedup:{span - 1}", f"dedup:{span - 2}")
+    assert all(decide(take(1), read(events, first=500)))
+    assert not client.exists(f"dedup:{span - 2}")
+
+
 def test_claims_name_their_coordinate(take) -> None:
     batch, part = read([event()], first=2**40), take(3)
     decide(part, batch)
-    claim = redis.durable(10.0).get(b"dedup:" + batch.ids)
+    client = redis.durable(10.0)
+    (claim,) = [claim for key in client.keys("dedup:*") if (claim := client.hget(key, batch.ids)) is not None]
     assert dedup.coordinate(claim) == (part.topic_id, 3, 2**40)
 
 

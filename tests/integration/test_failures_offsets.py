@@ -131,10 +131,11 @@ def test_reading_again_from_the_beginning_doubles_nothing(crowd: Crowd, tail: Ta
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("prepared")
-def test_a_rewind_that_believes_its_own_claims_doubles(crowd: Crowd) -> None:
+def test_a_rewind_that_believes_its_own_claims_doubles(crowd: Crowd, settings) -> None:
     """Negative control: what is behind the ledger's offset must be looked up, or it is stored again."""
     client = redis.durable(10.0)
-    client.hset(dedup.SENTINEL, mapping={"run": client.info("server")["run_id"], "since": 1})
+    run, life = client.info("server")["run_id"], settings.DEDUP_TTL_SECONDS
+    client.hset(dedup.SENTINEL, mapping={"run": run, "since": 1, "life": life})
     events = crowd.events(50, event_time=clock.now())
     ids = {event.event_id for event in events}
     topic_id, sink, batch = uuid4().hex, EventsSink(), messages(lines(events))
