@@ -1,12 +1,12 @@
-"""Becoming the owner of partitions: the ledger says where to go on, Kafka says whether it still can."""
+"""Being the owner of partitions: the ledger says where to go on, Kafka says whether it still can."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ingestion import ledger
 from ingestion.batcher import Batcher, Bounds
@@ -48,7 +48,7 @@ def take(
             )
         )
         redo = pending.hi if pending else None
-        batcher: Batcher[Message] = Batcher(bounds, next_offset=part.next_offset, redo=redo)
+        batcher: Batcher[Any] = Batcher(bounds, next_offset=part.next_offset, redo=redo)
         yield Held(part, batcher, pending)
 
 
@@ -103,3 +103,11 @@ def high(client: Consumer, part: Partition) -> int:
     except KafkaException:
         return -1
     return int(end)
+
+
+def commit(client: Consumer, part: Partition) -> None:
+    """Tell those who watch lag in Kafka. The ledger decides where to go on, so a failure does not matter."""
+    try:
+        client.commit(offsets=[TopicPartition(part.topic, part.partition, part.next_offset)], asynchronous=True)
+    except KafkaException as error:
+        log.debug("commit", partition=str(part), error=str(error))

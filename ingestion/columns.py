@@ -44,8 +44,6 @@ COLUMNS: Final = (
     "_offset",
 )
 
-_HEX: Final = np.zeros(256, bool)
-_HEX[list(b"0123456789abcdef")] = True
 _DASHES: Final = np.array([8, 13, 18, 23])
 _HEXES: Final = np.delete(np.arange(36), _DASHES)
 _TIME_SHAPE: Final = np.frombuffer(b"dddd-dd-ddTdd:dd:dd.ddddddZ", np.uint8)
@@ -96,9 +94,6 @@ class Columns:
             return self
         return Columns(self.table.filter(pa.array(kept)), self.offsets[kept])
 
-    def first(self, count: int) -> "Columns":
-        return Columns(self.table.slice(0, count), self.offsets[:count])
-
     def arrow_stream(self, topic_id: str, partition: int) -> bytes:
         """The rows with their coordinates as ClickHouse's format ArrowStream, in the order of `COLUMNS`."""
         count = len(self)
@@ -129,12 +124,15 @@ def read(values: Sequence[bytes | None], offsets: Int64s, stamps: Int64s) -> Rea
     if len(parts) == 1:
         return parts[0]
     return Read(
-        Columns(
-            pa.concat_tables([part.columns.table for part in parts]).combine_chunks(),
-            np.concatenate([part.columns.offsets for part in parts]),
-        ),
+        joined([part.columns for part in parts]),
         [(at + position, error) for at, part in zip(starts, parts, strict=True) for position, error in part.failed],
     )
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """All of them, one after the other."""
+    table = pa.concat_tables([part.table for part in parts]).combine_chunks()
+    return Columns(table, np.concatenate([part.offsets for part in parts]))
 
 
 def _read(values: Sequence[bytes | None], offsets: Int64s, stamps: Int64s) -> Read:
@@ -260,10 +258,14 @@ def _fixed_bytes(column: pa.ChunkedArray, width: int) -> bytes:
 def _uuids(column: pa.ChunkedArray) -> pa.Array:
     """UUIDs as 16 bytes, from their canonical text only."""
     letters = np.frombuffer(_fixed_bytes(column, 36), np.uint8).reshape(-1, 36)
-    digits = letters[:, _HEXES]
-    if not (_HEX[digits].all() and (letters[:, _DASHES] == ord("-")).all()):
+    digits = np.take(letters, _HEXES, axis=1).tobytes()
+    try:
+        packed = bytes.fromhex(digits.decode("ascii"))
+    except ValueError as error:
+        raise _LookCloser from error
+    # `fromhex` takes capitals too, and skips spaces.
+    if digits != digits.lower() or len(packed) != 16 * len(letters) or (letters[:, _DASHES] != ord("-")).any():
         raise _LookCloser
-    packed = bytes.fromhex(digits.tobytes().decode("ascii"))
     return pa.Array.from_buffers(pa.binary(16), len(letters), [None, pa.py_buffer(packed)])
 
 

@@ -19,8 +19,7 @@ from ingestion.assignment import patiently
 from ingestion.batcher import Bounds
 from ingestion.errors import EXIT_CLEAN, EXIT_DATA_LOSS, EXIT_FENCED, EXIT_SETTINGS, EXIT_UNEXPECTED, Fenced, Halt
 from ingestion.flushing import Done, Held, Job, Watch, Workers, insistently
-from ingestion.ledger import Partition
-from ingestion.sink import Sink
+from ingestion.sink import Condenses, Sink, stamp_of
 from nova import kafka, metrics
 from nova.errors import Transient
 
@@ -36,7 +35,16 @@ _PAUSE_AFTER_SECONDS = 1.0
 # A zombie learns within this time that its partitions are gone; another holder that stays is a second group.
 _FENCED_SECONDS = 60.0
 _WORKERS = 2
-_WAITING_BATCHES = 3
+# So many messages of a partition are made one, where the sink can.
+_CONDENSED = 8192
+# An insert costs ClickHouse and its disk about the same for one row as for a thousand.
+_APART_SECONDS = 0.06
+# Little is fetched ahead, since a pause throws it away; but the next fetch may not wait a second, as it would.
+_FETCHING = {"queued.max.messages.kbytes": 4096, "fetch.queue.backoff.ms": 5}
+# What is known to wait in Kafka is here within this time, or Kafka is slow.
+_FILL_SECONDS = 2.0
+_BATCH_BYTES = 40_000_000
+_WAITING_BATCHES = 4
 _WAITING_BYTES = 48_000_000
 
 
@@ -45,11 +53,15 @@ class Runtime:
 
     def __init__(self, sink: Sink, *, bounds: Bounds | None = None, workers: int = _WORKERS) -> None:
         self._sink = sink
-        self._bounds = bounds or Bounds(settings.BATCH_MESSAGES, settings.BATCH_SECONDS)
+        self._condense = sink.condense if isinstance(sink, Condenses) else None
+        self._bounds = bounds or Bounds(
+            settings.BATCH_MESSAGES, settings.BATCH_SECONDS, size=_BATCH_BYTES, apart=_APART_SECONDS
+        )
         self._held: dict[tuple[str, int], Held] = {}
         self._workers = Workers(workers, self._carry_out)
         self._full = Watch()
         self._held_back = False
+        self._next_small = 0.0
         self._stopping = False
         self._polled = time.monotonic()
         self._reported = time.monotonic()
@@ -92,12 +104,11 @@ class Runtime:
             ) from error
 
     def _consume(self) -> None:
-        # Little is fetched ahead, since a pause throws it away; but the next fetch may not wait a second, as it would.
-        ahead = {"queued.max.messages.kbytes": 4096, "fetch.queue.backoff.ms": 5}
-        client = kafka.consumer(self._sink.name, **ahead)
-        client.subscribe(
-            list(self._sink.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        # Where batches collect for a while anyway, Kafka may answer less often, and with more.
+        least = {"fetch.min.bytes": 65_536 if self._bounds.seconds else 1}
+        client = kafka.consumer(self._sink.name, **_FETCHING, **least)
+        called = {"on_assign": self._on_assign, "on_revoke": self._on_revoke, "on_lost": self._on_lost}
+        client.subscribe(list(self._sink.topics), **called)
         log.info("started", consumer=self._sink.name, topics=list(self._sink.topics))
         # Messages come by the ten thousand and form no cycles: searching them for some took a third of the time.
         gc.freeze()
@@ -121,11 +132,9 @@ class Runtime:
         self._polled = time.monotonic()
         messages = sum(len(held.batcher) + held.flying for held in self._held.values())
         size = sum(held.batcher.size + held.flying_size for held in self._held.values())
-        # A batch to redo is as large as it once was, whatever the settings say now.
-        most = _WAITING_BATCHES * self._bounds.messages + sum(
-            held.pending.hi - held.pending.lo for held in self._held.values() if held.pending
-        )
-        room = most - messages if size < _WAITING_BYTES else 0
+        # A batch to redo is as large as it once was, whatever the settings say now, and waits as it comes.
+        redo = sum(held.pending.hi - held.pending.lo for held in self._held.values() if held.pending)
+        room = _WAITING_BATCHES * self._bounds.messages + redo - messages if redo or size < _WAITING_BYTES else 0
         waited = self._full.lasts(room <= 0)
         if room > 0:
             turns.give(client, self._held.values(), turns.resting(self._held.values(), self._polled))
@@ -145,7 +154,10 @@ class Runtime:
                 continue
             held = self._held.get((message.topic(), message.partition()))  # type: ignore[arg-type]
             if held is not None and held.fenced_at is None:
-                held.batcher.add(message, kafka.offset_of(message), len(message), now)
+                held.batcher.add(message, message.offset(), len(message), now)  # type: ignore[arg-type]
+        if self._condense is not None:
+            for held in self._held.values():
+                held.batcher.condense(self._condense, _CONDENSED)
 
     def _weigh(self, error: KafkaError) -> None:
         """What an error from Kafka means: most pass by themselves, a lost offset or identity does not."""
@@ -165,16 +177,24 @@ class Runtime:
         able = [held for held in self._held.values() if not held.flying and held.fenced_at is None]
         due = [held for held in able if held.batcher.due(now)]
         due.sort(key=lambda held: (held.pending is None, held.batcher.since))
-        free = self._workers.free
-        self._held_back = len(due) > free
-        for held in due[:free]:
-            size = held.batcher.size
-            job = Job(held, held.batcher.take(now), held.pending)
-            held.flying, held.flying_size, held.flying_since = len(job.messages), size - held.batcher.size, now
-            if not job.messages:
-                assert job.redo is not None
-                raise Halt(f"{held.part}: Kafka holds nothing of the batch {job.redo.lo}-{job.redo.hi}", EXIT_DATA_LOSS)
-            self._workers.submit(job)
+        self._held_back = False
+        for held in due:
+            small = held.pending is None and not held.batcher.full
+            if small and (now < self._next_small or (turns.filling(held) and now - held.batcher.since < _FILL_SECONDS)):
+                continue
+            if not self._workers.free:
+                self._held_back = True
+                break
+            if small:
+                self._next_small = now + self._bounds.apart
+            count, size = len(held.batcher), held.batcher.size
+            batch, redo = held.batcher.take(now), held.pending
+            if not batch:
+                assert redo is not None
+                raise Halt(f"{held.part}: Kafka holds nothing of the batch {redo.lo}-{redo.hi}", EXIT_DATA_LOSS)
+            held.flying, held.flying_size = count - len(held.batcher), size - held.batcher.size
+            held.flying_since = now
+            self._workers.submit(Job(held, batch, redo, stamp_of(batch[0])))
 
     def _carry_out(self, job: Job) -> None:
         part = job.held.part
@@ -203,19 +223,9 @@ class Runtime:
             held.pending = None
             self._stored += flown
             metrics.CONSUMER_MESSAGES.labels(self._sink.name, part.topic).inc(flown)
-            oldest = done.job.messages[0].timestamp()[1]
-            metrics.CONSUMER_DELAY_SECONDS.labels(self._sink.name).observe(max(0.0, time.time() - oldest / 1000))
-            self._tell_kafka(client, part)
-
-    def _tell_kafka(self, client: Consumer, part: Partition) -> None:
-        """Commit for those who watch lag in Kafka. The ledger decides where to go on, so a failure does not matter."""
-        try:
-            client.commit(
-                offsets=[TopicPartition(part.topic, part.partition, part.next_offset)],
-                asynchronous=True,
-            )
-        except KafkaException as error:
-            log.debug("commit", partition=str(part), error=str(error))
+            delay = max(0.0, time.time() - done.job.oldest / 1000)
+            metrics.CONSUMER_DELAY_SECONDS.labels(self._sink.name).observe(delay)
+            assignment.commit(client, part)
 
     def _drain(self, client: Consumer, which: list[Held]) -> None:
         """Wait until what is under way for these partitions is stored, `DRAIN_SECONDS` at most; then give them up."""

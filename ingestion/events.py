@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+import pyarrow as pa
 import structlog
 from confluent_kafka import Message
 
 from ingestion import columns, dead_letters, dedup, ledger, preflight, resend, writer
+from ingestion.digest import Digest, digest, last_offset
 from ingestion.errors import EXIT_UNEXPECTED, Halt
 from ingestion.ledger import Partition, Pending
 from nova import clock, metrics, topics
@@ -22,6 +24,8 @@ from nova.errors import Transient
 from nova.kafka import offset_of
 
 log = structlog.get_logger(__name__)
+
+_LARGE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class EventsSink:
         self.topics: Sequence[str] = (topics.EVENTS,)
 
     def prepare(self) -> None:
+        # Arrow's own allocators keep what a large batch has freed.
+        pa.set_memory_pool(pa.system_memory_pool())
         preflight.check_tables([writer.TABLE])
         preflight.check_claims_stay()
         dead_letters.publish(self.name)
@@ -52,39 +58,45 @@ class EventsSink:
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
         again = set(pending.kept.tolist())
         kept = [message for message in messages if offset_of(message) in again]
-        read = _read(kept)
+        read = digest(kept)
         if read.failed or len(kept) != len(again):
             raise Halt(
                 f"{part}: the batch {pending.lo}-{pending.hi} was being inserted, but of its {len(again)} events Kafka "
                 f"holds {len(kept)}, and {len(read.failed)} can no longer be read",
                 EXIT_UNEXPECTED,
             )
-        body = read.columns.arrow_stream(part.topic_id, part.partition)
+        body = read.events.arrow_stream(part.topic_id, part.partition)
         log.info("redo", partition=str(part), lo=pending.lo, hi=pending.hi, rows=len(kept))
-        self._insert(part, _Decided(pending.hi, pending.token, read.columns, body, pending.since, again=True))
+        self._insert(part, _Decided(pending.hi, pending.token, read.events, body, pending.since, again=True))
 
-    def flush(self, part: Partition, messages: list[Message]) -> None:
-        while left := [message for message in messages if offset_of(message) >= part.next_offset]:
+    def condense(self, messages: list[Message]) -> tuple[Digest, int]:
+        with self._timed("decode"):
+            made = digest(messages)
+        return made, made.nbytes
+
+    def flush(self, part: Partition, messages: list[Message | Digest]) -> None:
+        hi = last_offset(messages)
+        while part.next_offset <= hi:
             if part.memo is None:
-                part.memo = self._decide(part, left)
+                with self._timed("decode"):
+                    batch = digest(messages).within(part.next_offset, hi)
+                part.memo = self._decide(part, batch)
             if part.memo is not None:
                 decided, part.memo = part.memo, replace(part.memo, again=True)
                 self._insert(part, decided)
                 part.memo = None
+                if len(decided.body) > _LARGE:
+                    # Back to the system: else what other threads free meanwhile adds up to half as much again.
+                    pa.default_memory_pool().release_unused()
 
-    def _decide(self, part: Partition, messages: list[Message]) -> _Decided | None:
-        """Decide what of these messages is stored and write it down; None when that is nothing, and all is done."""
-        with self._timed("decode"):
-            read = _read(messages)
-            hi = offset_of(messages[-1])
-            fitting = _within_days(read.columns.days)
-            if fitting < len(read.columns):
-                hi = int(read.columns.offsets[fitting]) - 1
-                messages = [message for message in messages if offset_of(message) <= hi]
-            found = read.columns.first(fitting)
-            failed = [(position, error) for position, error in read.failed if position < len(messages)]
-        limits = dead_letters.weigh(part, len(messages), [position for position, _ in failed])
-        letters = [dead_letters.letter(part, messages[position], error) for position, error in failed]
+    def _decide(self, part: Partition, batch: Digest) -> _Decided | None:
+        """Decide what of this batch is stored and write it down; None when that is nothing, and all is done."""
+        fitting = _within_days(batch.events.days)
+        if fitting < len(batch.events):
+            batch = batch.within(part.next_offset, int(batch.events.offsets[fitting]) - 1)
+        hi, found = batch.hi, batch.events
+        limits = dead_letters.weigh(part, len(batch), batch.failed_at)
+        letters = [dead_letters.letter(part, message, error) for message, error in batch.failed]
         with self._timed("dedup"):
             if "stored_up_to" not in part.notes:
                 part.notes["stored_up_to"] = writer.stored_up_to(part)
@@ -100,7 +112,7 @@ class EventsSink:
             else:
                 ledger.advance(part, hi=hi, letters=letters)
         dead_letters.note(part, limits)
-        self._count(part, verdict.duplicates, [error.reason for _, error in failed])
+        self._count(part, verdict.duplicates, [error.reason for _, error in batch.failed])
         if letters:
             self._publish_letters()
         return decided
@@ -141,14 +153,6 @@ class EventsSink:
         started = time.perf_counter()
         yield
         metrics.CONSUMER_BATCH_SECONDS.labels(self.name, step).observe(time.perf_counter() - started)
-
-
-def _read(messages: list[Message]) -> columns.Read:
-    return columns.read(
-        [message.value() for message in messages],
-        np.array([offset_of(message) for message in messages], np.int64),
-        np.array([message.timestamp()[1] for message in messages], np.int64),
-    )
 
 
 def _within_days(days: columns.Int64s) -> int:

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
-from confluent_kafka import Message
 
 from ingestion.batcher import Batcher
 from ingestion.errors import Fenced
@@ -27,7 +27,7 @@ class Held:
     """A partition that this process owns, from its assignment until it goes to somebody else."""
 
     part: Partition
-    batcher: Batcher[Message]
+    batcher: Batcher[Any]
     pending: Pending | None
     # The batch that a worker has: how many messages and bytes, and since when.
     flying: int = 0
@@ -46,11 +46,12 @@ class Held:
 
 @dataclass(frozen=True)
 class Job:
-    """One batch. redo: it is the one that may be half inserted."""
+    """One batch. redo: it is the one that may be half inserted. oldest: Kafka's time of its first message (ms)."""
 
     held: Held
-    messages: list[Message]
+    messages: list[Any]
     redo: Pending | None
+    oldest: int = -1
 
 
 @dataclass(frozen=True)

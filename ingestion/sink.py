@@ -1,7 +1,7 @@
 """What a consumer's runtime asks of the place where its messages go."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from confluent_kafka import Message
 
@@ -28,5 +28,27 @@ class Sink(Protocol):
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
         """Finish a batch that may be half inserted. messages: what Kafka holds of lo..hi, read again."""
 
-    def flush(self, part: Partition, messages: list[Message]) -> None:
-        """Store one batch: messages of one partition, offsets ascending without repeats, perhaps with gaps."""
+    def flush(self, part: Partition, messages: list[Any]) -> None:
+        """Store one batch: messages of one partition, offsets ascending without repeats, perhaps with gaps.
+
+        From a sink that `Condenses`, what it made may stand for some of them.
+        """
+
+
+class Condensed(Protocol):
+    """Several messages in one. stamp: Kafka's time of the first one, in ms."""
+
+    stamp: int
+
+
+@runtime_checkable
+class Condenses(Protocol):
+    """A sink whose messages can wait in less memory than they came in."""
+
+    def condense(self, messages: list[Message]) -> tuple[Condensed, int]:
+        """What stands for these messages, and how many bytes it takes. Called from the polling thread."""
+
+
+def stamp_of(item: Message | Condensed) -> int:
+    """Kafka's time of a message, or of the first of several, in ms."""
+    return int(item.timestamp()[1]) if isinstance(item, Message) else item.stamp

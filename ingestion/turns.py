@@ -15,7 +15,7 @@ def resting(partitions: Collection[Held], now: float) -> list[Held]:
     """The partitions from which nothing is fetched for the moment. now: seconds, monotonic.
 
     - Stuck ones: a batch is tried again and again, and the next one is full already.
-    - All but two of the deep ones, for which whole batches wait in Kafka. Memory bounds what waits here: read side by
+    - All but two of the deep ones, for which large batches wait in Kafka. Memory bounds what waits here: read side by
       side, a dozen partitions would share that room, and no batch would ever be large.
     """
     stuck = [held for held in partitions if _stuck(held, now)]
@@ -29,10 +29,15 @@ def _stuck(held: Held, now: float) -> bool:
     return bool(held.flying and now - held.flying_since > STUCK_SECONDS and held.batcher.full)
 
 
+def filling(held: Held) -> bool:
+    """Is a batch to be expected that is much larger than what is here?"""
+    return not held.batcher.full and _deep(held)
+
+
 def _deep(held: Held) -> bool:
-    """Is there at least a whole batch, in Kafka and here? By what was last heard of the partition's end."""
-    behind = held.part.high_watermark - held.batcher.next_offset + len(held.batcher)
-    return held.pending is None and behind >= held.batcher.most
+    """Does more wait in Kafka, half a batch at least with what is here? By what was last heard of its end."""
+    left = held.part.high_watermark - held.batcher.next_offset
+    return held.pending is None and left > 0 and left + len(held.batcher) >= held.batcher.most // 2
 
 
 def give(client: Consumer, partitions: Collection[Held], rest: Sequence[Held]) -> None:

@@ -244,12 +244,14 @@ def insert_bytes(
     *,
     fmt: str,
     token: str,
+    views_at_once: bool = False,
     timeout: float = 60,
 ) -> None:
     """Insert `data` (rows of `columns` in ClickHouse's format `fmt`) as one block, once per `token`.
 
     Sent again with the same token and the same data, nothing is added twice, in the table or in any of its views; what
-    a broken try left out is filled. Raises a `nova.errors` class: after `Ambiguous`, send the same again.
+    a broken try left out is filled. views_at_once: sooner done, but of large data with more memory and time of
+    processors. Raises a `nova.errors` class: after `Ambiguous`, send the same again.
     """
     where = settings.CLICKHOUSE
     names = ", ".join(f"`{name}`" for name in columns)
@@ -257,6 +259,7 @@ def insert_bytes(
         "database": where["database"],
         "query": f"INSERT INTO {table} ({names}) FORMAT {fmt}",
         "insert_deduplication_token": token,
+        "parallel_view_processing": int(views_at_once),
         **INSERT_SETTINGS,
     }
     headers = {"X-ClickHouse-User": where["user"]}

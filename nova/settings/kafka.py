@@ -28,7 +28,7 @@ INTAKE_ACK_SECONDS = env.number("INTAKE_ACK_SECONDS", 5, low=0.1, high=60)
 INTAKE_QUEUE_MESSAGES = env.whole("INTAKE_QUEUE_MESSAGES", 100_000, low=1, high=10_000_000)
 
 # The consumers: a batch of one partition closes by size or by age, whichever comes first.
-BATCH_MESSAGES = env.whole("BATCH_MESSAGES", 40_000, low=1, high=1_000_000)
+BATCH_MESSAGES = env.whole("BATCH_MESSAGES", 100_000, low=1, high=1_000_000)
 BATCH_SECONDS = env.number("BATCH_SECONDS", 0.3, low=0.0, high=60)
 DEDUP_TTL_SECONDS = env.whole("DEDUP_TTL_SECONDS", 3600, low=1, high=604_800)
 DEAD_LETTERS_IN_A_ROW = env.whole("DEAD_LETTERS_IN_A_ROW", 500, low=1, high=1_000_000)

@@ -25,7 +25,7 @@ class Failpoint:
 _SHARED = (
     Failpoint("assigned", "ingestion.ledger:claim", "after", seldom=True),
     Failpoint("in the ledger", "ingestion.ledger:_guarded", "after"),
-    Failpoint("commit", "ingestion.consumer:Runtime._tell_kafka", "before"),
+    Failpoint("commit", "ingestion.assignment:commit", "before"),
     Failpoint("revoked", "ingestion.consumer:Runtime._on_revoke", "before", seldom=True),
     Failpoint("drained", "ingestion.consumer:Runtime._drain", "after", seldom=True),
 )

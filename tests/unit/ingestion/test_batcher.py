@@ -91,3 +91,54 @@ def test_batches_hold_each_new_offset_once_and_in_order(arrivals, messages, size
         taken += batch
     assert taken == expected
     assert held.size == 0
+
+
+def sums(messages: list) -> tuple[object, int]:
+    return ("several", tuple(messages)), len(messages)
+
+
+def test_messages_are_condensed_once_there_are_enough() -> None:
+    batcher: Batcher = Batcher(Bounds(10, 0.3), next_offset=0)
+    for offset in range(3):
+        batcher.add(offset, offset, 100, 0.0)
+    batcher.condense(sums, 4)
+    assert (len(batcher), batcher.size) == (3, 300)
+    batcher.add(3, 3, 100, 0.0)
+    batcher.condense(sums, 4)
+    assert (len(batcher), batcher.size) == (4, 4)
+    for offset in range(4, 6):
+        batcher.add(offset, offset, 100, 0.0)
+    batcher.condense(sums, 4)
+    assert (len(batcher), batcher.size) == (6, 204)
+    assert batcher.take(1.0) == [("several", (0, 1, 2, 3)), 4, 5]
+    assert (len(batcher), batcher.size) == (0, 0)
+
+
+def test_a_batch_is_cut_between_what_was_condensed() -> None:
+    batcher: Batcher = Batcher(Bounds(10, 0.3), next_offset=0)
+    for offset in range(14):
+        batcher.add(offset, offset, 1, 0.0)
+        batcher.condense(sums, 4)
+    assert batcher.full
+    assert [len(item[1]) for item in batcher.take(1.0)] == [4, 4]
+    assert len(batcher) == 6
+    batcher.condense(sums, 2)
+    assert [len(item[1]) for item in batcher.take(1.0)] == [4, 2]
+
+
+def test_what_is_larger_than_a_batch_goes_alone() -> None:
+    batcher: Batcher = Batcher(Bounds(3, 0.3), next_offset=0)
+    for offset in range(5):
+        batcher.add(offset, offset, 1, 0.0)
+    batcher.condense(sums, 4)
+    assert batcher.take(1.0) == [("several", (0, 1, 2, 3, 4))]
+
+
+def test_nothing_is_condensed_across_the_end_of_a_redo() -> None:
+    batcher: Batcher = Batcher(Bounds(10, 0.3), next_offset=0, redo=4)
+    for offset in range(8):
+        batcher.add(offset, offset, 1, 0.0)
+        batcher.condense(sums, 2)
+    assert batcher.take(1.0) == [0, 1, 2, 3, 4]
+    batcher.condense(sums, 2)
+    assert batcher.take(1.0) == [("several", (5, 6, 7))]

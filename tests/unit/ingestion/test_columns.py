@@ -196,4 +196,3 @@ def test_rows_are_chosen_together_with_their_offsets():
     chosen = quick.where(np.array([True, False, False, True]))
     assert chosen.offsets.tolist() == [100, 103]
     assert chosen.ids == quick.ids[:16] + quick.ids[48:]
-    assert quick.first(2).ids == quick.ids[:32]

@@ -65,12 +65,12 @@ def runtime(sink: SlowSink) -> Runtime:
     return Runtime(sink, bounds=Bounds(10, 0.0))
 
 
-def hold(runtime: Runtime, offsets: range) -> Held:
-    part = Partition(1, "slow", "events", "id", 0, 1, 0)
+def hold(runtime: Runtime, offsets: range, number: int = 0) -> Held:
+    part = Partition(1, "slow", "events", "id", number, 1, 0)
     held = Held(part, Batcher(Bounds(10, 0.0), next_offset=0), None)
-    runtime._held["events", 0] = held
+    runtime._held["events", number] = held
     for offset in offsets:
-        message = Message(topic="events", partition=0, offset=offset, value=b"x", timestamp=(1, 0))
+        message = Message(topic="events", partition=number, offset=offset, value=b"x", timestamp=(1, 0))
         held.batcher.add(message, offset, 1, 0.0)
     return held
 
@@ -98,6 +98,15 @@ def test_a_partition_that_was_lost_is_given_up_at_once(runtime, sink) -> None:
     runtime._on_lost(Client(), [TopicPartition("events", 0)])
     assert held.gone.is_set()
     assert not held.part.alive
+    sink.allowed.set()
+
+
+def test_small_batches_leave_one_after_the_other_and_a_full_one_at_once(sink) -> None:
+    runtime = Runtime(sink, bounds=Bounds(10, 0.0, apart=3600), workers=4)
+    small, other, full = (hold(runtime, range(count), number) for number, count in enumerate((3, 4, 10)))
+    for _ in range(2):
+        runtime._hand_out(Client())
+    assert [held.flying for held in (small, other, full)] == [3, 0, 10]
     sink.allowed.set()
 
 

@@ -23,7 +23,19 @@ def resting(*partitions: Held, now: float = 100.0) -> set[int]:
 
 
 def test_partitions_with_little_to_read_never_rest() -> None:
-    assert resting(*(held(number, end=MOST - 1) for number in range(12))) == set()
+    assert resting(*(held(number, end=MOST // 2 - 1) for number in range(12))) == set()
+
+
+def test_what_is_here_to_its_end_takes_no_turn() -> None:
+    complete = [held(number, end=8, waiting=8) for number in range(2)]
+    assert resting(*complete, held(7, end=1000), held(8, end=1000)) == set()
+
+
+def test_a_batch_fills_while_kafka_is_known_to_hold_more() -> None:
+    assert turns.filling(held(0, end=MOST // 2, waiting=1))
+    assert not turns.filling(held(0, end=MOST // 2 - 1, waiting=1)), "too little to wait for"
+    assert not turns.filling(held(0, end=8, waiting=8)), "all of it is here"
+    assert not turns.filling(held(0, end=1000, waiting=MOST)), "full"
 
 
 def test_two_deep_ones_are_read_at_a_time_beside_all_shallow_ones() -> None:
