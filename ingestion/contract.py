@@ -74,12 +74,12 @@ class Event(Submitted, frozen=True, kw_only=True):
         """The event as one line of JSON: all fields, always in this order and this spelling."""
         return _encode(
             {
-                "event_id": str(self.event_id),
+                "event_id": self.event_id,
                 "event_time": self.event_time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
                 + "Z",
-                "user_id": str(self.user_id),
-                "post_id": str(self.post_id),
-                "author_id": str(self.author_id or NOBODY),
+                "user_id": self.user_id,
+                "post_id": self.post_id,
+                "author_id": self.author_id or NOBODY,
                 "action": self.action,
                 "source": self.source,
                 "dwell_ms": self.dwell_ms or 0,

@@ -29,6 +29,18 @@ SEEN_SECONDS = 7 * 86_400
 SEEN_POSTS = 1000
 SEEN_DWELL_MS = 1000
 _AUTHORS_REMEMBERED = 100_000
+# KEYS: a sorted set for each member. ARGV: the most posts in each, its life (s), how many posts each gets, and then all
+# of these, one member's after the other's: time and post. One call, since a service sends for many members at once.
+_NOTE_SEEN = """
+local at = 2 + #KEYS
+for i, key in ipairs(KEYS) do
+  local count = tonumber(ARGV[2 + i])
+  redis.call('ZADD', key, 'GT', unpack(ARGV, at + 1, at + 2 * count))
+  redis.call('ZREMRANGEBYRANK', key, 0, -ARGV[1] - 1)
+  redis.call('EXPIRE', key, ARGV[2])
+  at = at + 2 * count
+end
+"""
 
 
 @dataclass(frozen=True)
@@ -178,12 +190,10 @@ def remember_seen(events: Iterable[Event]) -> None:
             seen.setdefault(event.user_id, {})[str(event.post_id)] = event.event_time.timestamp()
     if not seen:
         return
-    pipeline = redis.cache().pipeline(transaction=False)
-    for user, posts in seen.items():
-        pipeline.zadd(seen_key(user), posts, gt=True)
-        pipeline.zremrangebyrank(seen_key(user), 0, -SEEN_POSTS - 1)
-        pipeline.expire(seen_key(user), SEEN_SECONDS)
+    counts = [len(posts) for posts in seen.values()]
+    moments = [part for posts in seen.values() for post, moment in posts.items() for part in (moment, post)]
+    keys = map(seen_key, seen)
     try:
-        pipeline.execute()
+        redis.cache().eval(_NOTE_SEEN, len(seen), *keys, SEEN_POSTS, SEEN_SECONDS, *counts, *moments)
     except RedisError as error:
         log.warning("seen_not_noted", error=str(error))

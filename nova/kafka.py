@@ -84,6 +84,7 @@ class SharedProducer:
         self._overrides = overrides
         self._lock = threading.Lock()
         self._producer: Producer | None = None
+        self._polled: Producer | None = None
         self._process = 0
 
     def get(self) -> Producer:
@@ -91,6 +92,19 @@ class SharedProducer:
             if self._producer is None or self._process != os.getpid():
                 self._producer, self._process = producer(**self._overrides), os.getpid()
             return self._producer
+
+    def polled(self) -> Producer:
+        """The same, with a thread that delivers its answers as they come."""
+        client = self.get()
+        with self._lock:
+            if self._polled is not client:
+                self._polled = client
+                threading.Thread(target=self._poll, args=(client,), name="kafka-answers", daemon=True).start()
+        return client
+
+    def _poll(self, client: Producer) -> None:
+        while self._producer is client or len(client):
+            client.poll(1.0)
 
     def drop(self, broken: Producer) -> None:
         """Make a new one at the next use: an idempotent producer never recovers from a fatal error."""
@@ -100,6 +114,8 @@ class SharedProducer:
 
 
 _shared = SharedProducer()
+# How long to wait before the next try while the queue to the broker is full.
+_FULL_SECONDS = 0.01
 Headers = list[tuple[str, str | bytes | None]]
 Record = tuple[bytes | None, bytes | None, Headers | None]
 
@@ -110,14 +126,17 @@ def send(topic: str, records: Iterable[Record], *, timeout: float) -> None:
     timeout: seconds. Raises `Transient` when nothing was handed over, `Ambiguous` when some may have been written: send
     all again, the readers know repeats by their ids.
     """
-    client = _shared.get()
+    client = _shared.polled()
     deadline = time.monotonic() + timeout
-    # Any thread's poll may deliver the answers: they are only appended, which needs no lock.
+    records = list(records)
     answers: list[KafkaError | None] = []
+    answered = threading.Event()
     sent = 0
 
     def on_delivery(error: KafkaError | None, message: Any) -> None:
         answers.append(error)
+        if len(answers) == len(records):
+            answered.set()
 
     try:
         for key, value, headers in records:
@@ -125,14 +144,12 @@ def send(topic: str, records: Iterable[Record], *, timeout: float) -> None:
                 if time.monotonic() >= deadline:
                     kind = Ambiguous if sent else Transient
                     raise kind(f"the queue to Kafka is full and did not empty within {timeout} s")
-                client.poll(0.05)
+                time.sleep(_FULL_SECONDS)
             sent += 1
     except KafkaException as error:
         _give_up(client, error.args[0], Ambiguous if sent else Transient)
-    while len(answers) < sent:
-        if time.monotonic() >= deadline:
-            raise Ambiguous(f"Kafka did not acknowledge within {timeout} s")
-        client.poll(0.01)
+    if records and not answered.wait(max(0.0, deadline - time.monotonic())):
+        raise Ambiguous(f"Kafka did not acknowledge within {timeout} s")
     for failure in answers:
         if failure is not None:
             _give_up(client, failure, Ambiguous)
