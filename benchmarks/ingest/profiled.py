@@ -19,8 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 __all__ = ["application"]
 
 _EVERY = 0.005
-# The innermost frame that one of these knows says where the request is. (file part, function or "", layer)
+# The innermost frame that one of these knows says where the request is. (file part, function or "", layer); a thread
+# whose layer is "" serves no request.
 _LAYERS = (
+    (f"{ROOT}/nova/kafka.py", "_poll", ""),
     (f"{ROOT}/nova/kafka.py", "send", "Kafka: hand over and wait for the broker"),
     (f"{ROOT}/nova/kafka.py", "_accepted", "Kafka: hand over and wait for the broker"),
     (f"{ROOT}/ingestion/contract.py", "line", "write each event as a line"),
@@ -53,7 +55,7 @@ def _sample(path: Path) -> None:
     while True:
         time.sleep(_EVERY)
         for thread, frame in sys._current_frames().items():
-            if thread != me and (layer := _layer(frame)) is not None:
+            if thread != me and (layer := _layer(frame)):
                 counts[layer] += 1
         if time.monotonic() - told > 0.5:
             told = time.monotonic()

@@ -97,7 +97,7 @@ def throughput_rows(found: Findings) -> tuple[list[str], list[list[str]]]:
 
 
 def step_rows(found: Findings) -> tuple[list[str], list[list[str]]]:
-    """Where the time of our batches goes: seconds of the worker threads, by step."""
+    """Where the time of our batches goes: seconds of the threads that work on them, by step."""
     heading = ["step", *(ours.name(n) for n in (1, 2) if ours.name(n) in found.results)]
     runs = [found.results[name][-1] for name in heading[1:]]
     steps = dict.fromkeys(step for run in runs for step in run.steps)
@@ -127,7 +127,8 @@ def sections(found: Findings) -> list[tuple[str, list[str], list[list[str]]]]:
     if found.results:
         made.append((f"{found.events:,} events, {found.cores} cores", *throughput_rows(found)))
     if any(name.startswith("run_events_consumer") for name in found.results):
-        made.append(("Where the time of our batches goes (wall clock of the worker threads)", *step_rows(found)))
+        title = "Where the time of our batches goes (wall clock; decode: the polling thread, the rest: two workers)"
+        made.append((title, *step_rows(found)))
     for title, values in (("Backlog", found.backlog), ("POST /api/events, batches of 100", found.intake)):
         if values:
             made.append((title, ["figure", "value"], [[key, _plain(value)] for key, value in values.items()]))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from clickhouse_driver import Client
 
-_EVERY = 0.01
+_EVERY = 0.025
 _GIVE_UP = 30.0
 
 

@@ -128,7 +128,7 @@ def flood(
         events = [intake.people.event(uuid4(), intake.people.chance.choice(kinds)) for _ in range(BATCH)]
         return json.dumps({"events": events}).encode()
 
-    bodies = [body() for _ in range(int(seconds * 150))]
+    bodies = [body() for _ in range(int(seconds * 300))]
     sides = {"web": server.pid, "Kafka": bench.pids["kafka"], "Redis": bench.pids["redis"]}
     before = {side: cpu_seconds(pid) for side, pid in sides.items()}
     own, began, sent, took = time.process_time(), time.monotonic(), [0], []
