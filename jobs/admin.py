@@ -68,7 +68,7 @@ class JobStateAdmin(ReadOnly):
         except BrokerError as error:
             messages.error(request, f"The job was not started, since Redis does not answer: {error}")
         else:
-            messages.success(request, f"{name} was handed to a worker. Its run appears here once one takes it.")
+            messages.success(request, f"Handed to a worker: {name}. Its run appears here once one takes it.")
         return HttpResponseRedirect(reverse("admin:jobs_jobstate_changelist"))
 
     @admin.display(description="what it does")
@@ -90,7 +90,7 @@ class JobStateAdmin(ReadOnly):
     @admin.display(description="every")
     def every(self, state: JobState) -> str:
         tasks = self._schedules.get(state.name)
-        return f"{schedule.shortest(BY_NAME[state.name], tasks):,.0f} s" if tasks else "switched off"
+        return _span(schedule.shortest(BY_NAME[state.name], tasks)) if tasks else "switched off"
 
     @admin.display(description="next due")
     def next_due(self, state: JobState) -> str:
@@ -99,7 +99,7 @@ class JobStateAdmin(ReadOnly):
         if due is None:
             return "–"
         left = (due - now).total_seconds()
-        return f"in {left:,.0f} s" if left >= 0 else f"{-left:,.0f} s ago: is beat running, and is a worker free?"
+        return f"in {_span(left)}" if left >= 0 else f"{_span(-left)} ago: is beat running, and is a worker free?"
 
     @admin.display(description="done / retried / failed / skipped")
     def counts(self, state: JobState) -> str:
@@ -121,3 +121,11 @@ class JobRunAdmin(ReadOnly):
     @admin.display(description="took")
     def took(self, run: JobRun) -> str:
         return "–" if run.seconds is None else f"{run.seconds:,.2f} s"
+
+
+def _span(seconds: float) -> str:
+    """A time in a unit that a person would use."""
+    for length, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} s"
