@@ -84,9 +84,9 @@ def _phase(
     visits = plan(people, _WARM_UP, _WARM_UP + _COUNTED, seed=5)
     began_at = time.time()
     with community.going_on(bench, people):
-        readers.make([visit for visit in visits if visit.at < _WARM_UP])
+        readers.make([visit for visit in visits if visit.at < _WARM_UP], since=0)
         before, began = _cpu(bench, running), time.monotonic()
-        rest = readers.make([visit for visit in visits if visit.at >= _WARM_UP])
+        rest = readers.make([visit for visit in visits if visit.at >= _WARM_UP], since=_WARM_UP)
         seconds, after = time.monotonic() - began, _cpu(bench, running)
     cores = {side: round((after[side] - before[side]) / seconds, 3) for side in after}
     return {**_figures(rest), "cores": cores, "cores_in_all": round(sum(cores.values()), 2), **_runs(bench, began_at)}

@@ -94,10 +94,13 @@ class Readers:
         self._pages: dict[UUID, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
-    def make(self, visits: Sequence[Visit]) -> list[Reading]:
-        """Make all of them; what the readings met. Raises RuntimeError for an answer that is neither a feed nor 202."""
+    def make(self, visits: Sequence[Visit], since: float) -> list[Reading]:
+        """Make all of them; what the readings met. since: the moment of the plan that is now.
+
+        Raises RuntimeError for an answer that is neither a feed nor 202.
+        """
         self._rest, self._readings, self._failures = iter(visits), [], []
-        self._begun = time.monotonic()
+        self._begun = time.monotonic() - since
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_THREADS)]
         for thread in threads:
             thread.start()
