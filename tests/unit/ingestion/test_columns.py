@@ -174,6 +174,23 @@ def test_no_message_is_taken_for_its_neighbour(values):
     assert not agree(values)
 
 
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        "0c361729-6144-4a27-9be7-8572f47cce  ",
+        "  361729-6144-4a27-9be7-8572f47cce63",
+        "0C361729-6144-4a27-9be7-8572f47cce63",
+        "0g361729-6144-4a27-9be7-8572f47cce63",
+        "0c361729f6144-4a27-9be7-8572f47cce63",
+        "0c3617296-144-4a27-9be7-8572f47cce63",
+        "0c361729-6144-4a27-9be7-8572f47cceé",
+    ],
+)
+def test_what_only_resembles_an_id_is_looked_at_closely(identifier):
+    event_id = uuid4()
+    assert not agree([line(), line(event_id=event_id).replace(str(event_id).encode(), identifier.encode())])
+
+
 def test_failures_are_named_by_their_place_and_the_rest_is_read():
     read = columns.read([line(), b"x", line(), None], np.arange(4), np.full(4, STAMP))
     assert read.columns.offsets.tolist() == [0, 2]
