@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from ingestion import copies, rebuild, source
+from ingestion import copies, rebuild, reconcile, source
 from ingestion.decoders import ROWS
 from ingestion.envelope import LSN_LIMIT, Change
 from ingestion.fingerprints import BEYOND, Range, batches
@@ -108,3 +108,24 @@ def test_every_aggregate_has_its_view() -> None:
         assert select.startswith("SELECT")
         # What is replaced by the part that is computed.
         assert select.count("FROM events") == 1
+
+
+class Comparison:
+    """Differs for so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.left, self.looked = looks, 0
+
+    def differs_still(self) -> bool:
+        self.looked += 1
+        return self.looked <= self.left
+
+
+def test_patience_is_for_all_copies_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "_LOOK_SECONDS", 0)
+    same, soon, late = Comparison(0), Comparison(2), Comparison(5)
+    reconcile._settle([same, soon, late], patience=60)  # type: ignore[list-item]
+    assert [one.looked for one in (same, soon, late)] == [1, 3, 6]
+    drifted = Comparison(10**9)
+    reconcile._settle([drifted], patience=0)  # type: ignore[list-item]
+    assert drifted.looked == 1
