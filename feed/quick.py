@@ -1,20 +1,19 @@
-"""The first page of a kept feed, answered before the rest of Django is asked: most calls, at a small part of the cost.
+"""The first page of a kept feed, answered before Django is asked: most calls, at a small part of the cost.
 
 It gives what the long way would give: the token must be known to this process, the call is counted, the request has its
 id, the metrics are those of every call. Whatever is not plain (another token, a cursor, an explanation, a limit that is
-used up, a feed that must be made, Redis away) is left to the long way, which counts no call twice.
+used up, a feed that must be made, Redis away) is left to Django, where no call is counted twice.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from time import perf_counter
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
@@ -23,61 +22,58 @@ from rest_framework.exceptions import ValidationError
 from feed.api.feed import SCOPE, asked_for, body
 from nova import identity, limits
 from nova.metrics import Answered
-from nova.middleware import identified
+from nova.middleware import identifier_of
 from nova.rest import JSON
 from ranking import pipeline
 
 # Each address and the view that it belongs to in the metrics.
 _VIEWS = {"/api/feed": "feed", "/api/v1/feed": "v1:feed"}
 
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
-class QuickFeedMiddleware:
-    """Stands before every other middleware. In an ASGI process it does nothing: there calls must not block."""
 
-    sync_capable = True
-    async_capable = True
+class QuickFeed:
+    """A WSGI application around Django's."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self._async = iscoroutinefunction(get_response)
-        if self._async:
-            markcoroutinefunction(self)
+    def __init__(self, django: Application) -> None:
+        self._django = django
         schemes = ("http", "https")
         self._headers = {scheme: _headers_of_all(scheme) for scheme in schemes}
         self._answered = {(view, scheme): Answered(name, scheme) for view, name in _VIEWS.items() for scheme in schemes}
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if request.path_info in _VIEWS and request.method == "GET" and not self._async:
-            return self._quick(request) or self.get_response(request)
-        return self.get_response(request)
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] in _VIEWS and environ["REQUEST_METHOD"] == "GET":
+            answer = self._quick(environ)
+            if answer is not None:
+                headers, content = answer
+                start_response("200 OK", headers)
+                return (content,)
+        return self._django(environ, start_response)
 
-    def _quick(self, request: HttpRequest) -> HttpResponse | None:
+    def _quick(self, environ: Environ) -> tuple[list[tuple[str, str]], bytes] | None:
         began = perf_counter()
-        asked, viewer = _asked(request), _viewer(request)
+        asked, viewer = _asked(environ), _viewer(environ)
         if asked is None or viewer is None:
             return None
         counting = None if viewer.is_service else limits.counting(viewer.id, SCOPE)
         found = pipeline.ready(viewer.id, limit=asked["limit"], algo=asked.get("algo"), beside=counting)
         if found is None:
             return None
-        verdict = limits.counted(request, SCOPE, found.beside) if counting else None
+        verdict = limits.counted(environ, SCOPE, found.beside) if counting else None
         if found.ready is None or (verdict and not verdict.allowed):
             return None
         found.ready.count()
         content = body(found.ready.posts, _about(found.ready), perf_counter() - began)
-        scheme = str(request.scheme)
-        answer = HttpResponse(
-            content,
-            headers={
-                **self._headers[scheme],
-                **limits.headers(verdict),
-                "Content-Type": JSON,
-                "Content-Length": str(len(content)),
-                "X-Request-ID": identified(request),
-            },
-        )
-        self._answered[request.path_info, scheme].count(perf_counter() - began, len(content))
-        return answer
+        scheme = _scheme(environ)
+        headers = [
+            *self._headers[scheme],
+            *limits.headers(verdict).items(),
+            ("Content-Length", str(len(content))),
+            ("X-Request-ID", identifier_of(environ)),
+        ]
+        self._answered[environ["PATH_INFO"], scheme].count(perf_counter() - began, len(content))
+        return headers, content
 
 
 def _about(page: pipeline.Ready) -> dict[str, Any]:
@@ -94,15 +90,14 @@ def _about(page: pipeline.Ready) -> dict[str, Any]:
     }
 
 
-def _asked(request: HttpRequest) -> Mapping[str, Any] | None:
+def _asked(environ: Environ) -> Mapping[str, Any] | None:
     """What a plain call asks for; None for one that is not plain, or not right."""
-    meta = request.META
-    if meta.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in meta:
+    if environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ:
         return None
-    if settings.USE_X_FORWARDED_HOST or not _is_allowed(meta.get("HTTP_HOST", "")):
+    if settings.USE_X_FORWARDED_HOST or not _is_allowed(environ.get("HTTP_HOST", "")):
         return None
     try:
-        asked = asked_for(meta.get("QUERY_STRING", ""))
+        asked = asked_for(environ.get("QUERY_STRING", ""))
     except ValidationError:
         return None
     plain = "cursor" not in asked and "since" not in asked and asked["explain"] != "1"
@@ -114,17 +109,27 @@ def _is_allowed(host: str) -> bool:
     return validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
 
 
-def _viewer(request: HttpRequest) -> identity.Viewer | None:
+def _viewer(environ: Environ) -> identity.Viewer | None:
     """The bearer of a token that this process has checked lately, acting for nobody else."""
-    if "HTTP_X_ACT_FOR" in request.META:
+    if "HTTP_X_ACT_FOR" in environ:
         return None
-    return identity.known(request.META.get("HTTP_AUTHORIZATION", ""))
+    return identity.known(environ.get("HTTP_AUTHORIZATION", ""))
 
 
-def _headers_of_all(scheme: str) -> dict[str, str]:
+def _scheme(environ: Environ) -> str:
+    """As `HttpRequest.scheme` finds it."""
+    if settings.SECURE_PROXY_SSL_HEADER:
+        name, secure = settings.SECURE_PROXY_SSL_HEADER
+        if name in environ:
+            return "https" if environ[name].split(",", 1)[0].strip() == secure else "http"
+    return str(environ["wsgi.url_scheme"])
+
+
+def _headers_of_all(scheme: str) -> list[tuple[str, str]]:
     """What Django's own middleware puts on every answer; asked of it, so that the settings are read in one place."""
-    request = WSGIRequest({"REQUEST_METHOD": "GET", "wsgi.input": BytesIO(), "wsgi.url_scheme": scheme})
-    plain = XFrameOptionsMiddleware(lambda _: HttpResponse())
+    forwarded = {"HTTP_X_FORWARDED_PROTO": scheme} if settings.SECURE_PROXY_SSL_HEADER else {}
+    request = WSGIRequest({"REQUEST_METHOD": "GET", "wsgi.input": BytesIO(), "wsgi.url_scheme": scheme, **forwarded})
+    plain = XFrameOptionsMiddleware(lambda _: HttpResponse(content_type=JSON))
     answer = SecurityMiddleware(plain)(request)
     assert isinstance(answer, HttpResponseBase)  # all of it is synchronous
-    return {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    return list(answer.headers.items())

@@ -29,7 +29,7 @@ WINDOW_SECONDS = 60
 # After a failure Redis is left alone this long, so that a frozen one does not slow every call down.
 _LEAVE_REDIS_SECONDS = 2.0
 _LOCAL_WINDOWS = 50_000
-_ATTRIBUTE = "rate_verdict"
+_NOTED = "nova.rate_verdict"
 
 # Counts one call. Returns the calls of this window so far and the milliseconds until it closes.
 _COUNT = """
@@ -121,10 +121,10 @@ def counting(identifier: UUID, scope: str) -> redis.Call:
     return redis.Call(_script(), [_key(identifier, scope)], [WINDOW_SECONDS * 1000])
 
 
-def counted(request: HttpRequest, scope: str, answer: Any) -> Verdict:
-    """What the answer to `counting` says, noted on the request: `enforce` then counts it no more."""
+def counted(environ: dict[str, Any], scope: str, answer: Any) -> Verdict:
+    """What the answer to `counting` says, noted in the request's environment: `enforce` then counts it no more."""
     verdict = _verdict(scope, int(answer[0]), int(answer[1]) / 1000)
-    setattr(request, _ATTRIBUTE, verdict)
+    environ[_NOTED] = verdict
     return verdict
 
 
@@ -147,13 +147,14 @@ def headers(verdict: Verdict | None) -> dict[str, str]:
 
 def verdict_of(request: HttpRequest) -> Verdict | None:
     """What `enforce` found for this request, if it was asked."""
-    return getattr(request, _ATTRIBUTE, None)
+    verdict: Verdict | None = request.META.get(_NOTED)
+    return verdict
 
 
 def enforce(request: HttpRequest, viewer: Any, scope: str) -> None:
     """Count one call and note the verdict on the request, for the answer's headers. Raises `Throttled` (429)."""
     verdict = verdict_of(request) or check(viewer, scope)
-    setattr(request, _ATTRIBUTE, verdict)
+    request.META[_NOTED] = verdict
     if verdict and not verdict.allowed:
         raise Throttled(wait=verdict.reset)
 

@@ -1,7 +1,8 @@
 """What every answer carries (the request's id, how much of a limit is left), and bodies that cannot be read."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from uuid import uuid4
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -15,7 +16,12 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def identified(request: HttpRequest) -> str:
     """The id that the client gave its request if it is harmless, else a new one."""
-    given: str = request.META.get("HTTP_X_REQUEST_ID", "")
+    return identifier_of(request.META)
+
+
+def identifier_of(environ: Mapping[str, Any]) -> str:
+    """The same by the request's WSGI environment."""
+    given: str = environ.get("HTTP_X_REQUEST_ID", "")
     return given if given and _SANE.fullmatch(given) else uuid4().hex
 
 

@@ -4,6 +4,7 @@ Most readers ask for nothing else, so this is the one way that is made short. It
 never builds: for whatever is not simply there, `pipeline.page` is the way.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 from nova import clock, metrics, redis
 from ranking import building, cache, snapshot, split
 from ranking.cursor import Cursor
-from ranking.snapshot import About
+from ranking.snapshot import About, Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +39,63 @@ class Found:
     beside: Any
 
 
+class _Sent:
+    """The pages that this process read last, at most so many bytes of them. A snapshot never changes, so whoever comes
+    back to the same one needs no second copy out of Redis: only what may have changed around it is asked."""
+
+    def __init__(self, most: int) -> None:
+        self._lock, self._most, self._size = threading.Lock(), most, 0
+        self._pages: dict[tuple[str, str, int], tuple[Head, Ready]] = {}
+
+    def get(self, name: tuple[str, str, int]) -> tuple[Head, Ready] | None:
+        return self._pages.get(name)
+
+    def put(self, name: tuple[str, str, int], head: Head, ready: Ready) -> None:
+        with self._lock:
+            self._forget(name)
+            self._pages[name] = head, ready
+            self._size += len(head.posts)
+            while self._size > self._most:
+                self._forget(next(iter(self._pages)))
+
+    def _forget(self, name: tuple[str, str, int]) -> None:
+        if page := self._pages.pop(name, None):
+            self._size -= len(page[0].posts)
+
+
+_sent = _Sent(32 << 20)
+
+
 def ready(viewer_id: UUID, *, limit: int, algo: str | None, beside: redis.Call | None = None) -> Found | None:
     """The first page of the viewer's feed while it is kept, current and fresh; `beside` is asked in the same round
     trip. None: Redis does not answer, and nothing is known of either."""
     viewer = str(viewer_id)
     algorithm = algo or split.algorithm_of(viewer)
-    reading = snapshot.reading_head(viewer, algorithm, limit)
+    name = viewer, algorithm, limit
+    sent = _sent.get(name)
+    known = sent[0] if sent else None
+    reading = snapshot.reading_head(viewer, algorithm, limit, known)
     calls = (reading,) if beside is None else (reading, beside)
     answers = cache.ask(lambda _: redis.together(*calls), None)
     if answers is None:
         return None
-    return Found(_good(viewer, algorithm, snapshot.head(answers[0])), answers[1] if beside else None)
+    head = snapshot.head(answers[0], known)
+    page = None
+    if head is not None and _is_good(viewer, algorithm, head):
+        page = sent[1] if sent and head is known else _page(viewer, algorithm, head)
+        if head is not known:
+            _sent.put(name, head, page)
+    return Found(page, answers[1] if beside else None)
 
 
-def _good(viewer: str, algorithm: str, head: snapshot.Head | None) -> Ready | None:
+def _is_good(viewer: str, algorithm: str, head: Head) -> bool:
     now = clock.now()
-    if head is None or not head.about.is_fresh(now):
-        return None
-    about = head.about
-    if not about.is_current(head.generation, building.weights_of(viewer, algorithm, now).version):
-        return None
-    cursor = None
+    version = building.weights_of(viewer, algorithm, now).version
+    return head.about.is_fresh(now) and head.about.is_current(head.generation, version)
+
+
+def _page(viewer: str, algorithm: str, head: Head) -> Ready:
+    about, cursor = head.about, None
     if head.has_more:
         cursor = Cursor(about.snapshot, head.after, about.shown, head.last, about.algorithm, algorithm).encode(viewer)
     return Ready(about, head.posts, cursor)

@@ -12,7 +12,7 @@ A read is one round trip. Without Redis nothing is found and nothing is kept; no
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache as once
 from random import uniform
@@ -38,9 +38,10 @@ _IDS_TTLS = 4
 TIME = "time"
 
 # KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, then "1" to explain,
-# "0" not to, or "json". Returns the viewer's generation and, when the snapshot is there, what is known of it, how many
-# entries it has, the position after the last one read, the entries, their positions and all explanations; for "json"
-# the sort key of the last entry and the posts of all as they are sent. Deleted posts are left out, the room is filled.
+# "0" not to, or "json" and a snapshot that is known already. Returns the viewer's generation and, when the snapshot is
+# there, what is known of it, how many entries it has, the position after the last one read, the entries, their
+# positions and all explanations; for "json" the sort key of the last entry and the posts of all as they are sent, or
+# nothing more than the known snapshot's name. Deleted posts are left out, the room is filled.
 _READ = (
     """
 local generation = redis.call('GET', KEYS[2]) or '0'
@@ -50,6 +51,7 @@ if snapshot == '' then
   if not pointer then return {generation} end
   snapshot = string.match(pointer, '^%S+')
 end
+if ARGV[6] == snapshot and redis.call('EXISTS', KEYS[3]) == 0 then return {generation, snapshot} end
 local prefix = ARGV[1]
 local list = prefix .. snapshot
 local about = redis.call('LINDEX', list, 0)
@@ -231,16 +233,19 @@ class Head:
         return self.after < self.length and bool(self.posts)
 
 
-def reading_head(viewer: str, algorithm: str, limit: int) -> Call:
-    """The call of Redis' that reads the beginning of the newest snapshot, for `head`."""
+def reading_head(viewer: str, algorithm: str, limit: int, known: Head | None) -> Call:
+    """The call of Redis' that reads the beginning of the newest snapshot, for `head`. known: what was read before; its
+    posts need not travel again while it is the newest and no post was deleted lately."""
     keys = [pointer(viewer, algorithm), generations.key(viewer), GONE]
-    return Call(_script(_READ), keys, [key(viewer, ""), "", 0, limit, "json"])
+    return Call(_script(_READ), keys, [key(viewer, ""), "", 0, limit, "json", known.about.snapshot if known else "-"])
 
 
-def head(answer: Any) -> Head | None:
+def head(answer: Any, known: Head | None) -> Head | None:
     """What the answer to `reading_head` says; None when there is no snapshot."""
     if len(answer) == 1:
         return None
+    if len(answer) == 2 and known is not None:
+        return known if known.generation == int(answer[0]) else replace(known, generation=int(answer[0]))
     generation, about, length, after, last, posts = answer
     return Head(About(**orjson.loads(about)), int(generation), posts, last.decode(), after, length)
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from nova import clickhouse, redis
-from ranking import authors, breaker, cache, experiments, hotlist, snapshot, trending
+from ranking import authors, breaker, cache, candidates, experiments, hotlist, snapshot, trending
 from tests.feeds import Feeds
 
 TABLES = (
@@ -75,6 +75,7 @@ def forget() -> None:
     """Drop what Redis and this process know beyond single viewers."""
     cache.reset()
     authors.forget()
+    candidates.forget()
     breaker.clickhouse.forget()
     experiments.forget()
     kept = [key(window) for key in (trending.key, hotlist.key) for window in trending.WINDOWS]

@@ -37,7 +37,6 @@ INSTALLED_APPS = [
     "jobs",
 ]
 MIDDLEWARE = [
-    "feed.quick.QuickFeedMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "nova.middleware.RequestIdMiddleware",

@@ -2,14 +2,20 @@
 
 import time
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import jwt
+import orjson
 import pytest
 from django.conf import settings as django_settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
+from django.test import RequestFactory
 from prometheus_client import REGISTRY
 
+from feed.quick import QuickFeed
 from nova import identity, redis
+from nova.management.commands.issue_token import issue
 from ranking import pipeline, snapshot
 from tests.feeds import Feeds, invalidate, member
 
@@ -28,10 +34,27 @@ def viewer(feeds: Feeds) -> UUID:
     return viewer
 
 
+class Client:
+    """A viewer's calls as the web server hands them on, to the whole of the application."""
+
+    def __init__(self, **defaults: str) -> None:
+        self.defaults = {"HTTP_HOST": "testserver", **defaults}
+        self._application = QuickFeed(WSGIHandler())
+
+    def get(self, path: str, data: Any = None, headers: Any = None) -> Any:
+        environ = RequestFactory(**self.defaults).get(path, data, headers=headers).environ
+        said: list[Any] = []
+        answer = self._application(environ, lambda status, headers: said.extend([status, headers]))
+        status, sent = said
+        whole = HttpResponse(b"".join(answer), status=int(status.split()[0]), headers=dict(sent))
+        whole.json = lambda: orjson.loads(whole.content)  # type: ignore[attr-defined]
+        return whole
+
+
 @pytest.fixture
-def client(client_of, viewer: UUID):
+def client(viewer: UUID) -> Client:
     """One whose token is known and whose feed is kept."""
-    client = client_of(viewer)
+    client = Client(HTTP_AUTHORIZATION=f"Bearer {issue(viewer, hours=1)}")
     assert client.get("/api/feed").json()["cache_hit"] is False
     return client
 
@@ -94,9 +117,9 @@ def test_a_used_up_limit_is_said(client, settings) -> None:
     assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
 
 
-def test_services_have_no_limit(client_of, viewer: UUID, client, short_way_only) -> None:
-    service = client_of(viewer, service=True)
-    identity.authenticate_header(service._credentials["HTTP_AUTHORIZATION"])
+def test_services_have_no_limit(viewer: UUID, client, short_way_only) -> None:
+    service = Client(HTTP_AUTHORIZATION=f"Bearer {issue(viewer, hours=1, service=True)}")
+    identity.authenticate_header(service.defaults["HTTP_AUTHORIZATION"])
     assert not service.get("/api/feed").has_header("RateLimit-Limit")
 
 
@@ -108,6 +131,18 @@ def test_a_deleted_post_is_left_out_and_its_place_filled(client, short_way_only)
     redis.cache().zadd(snapshot.GONE, dict.fromkeys(whole, 1.0))
     page = client.get("/api/feed", {"limit": 4}).json()
     assert (page["posts"], page["has_more"], page["cursor"]) == ([], False, None)
+
+
+def test_a_page_sent_before_is_sent_again_only_while_nothing_changed(client, viewer: UUID, short_way_only) -> None:
+    whole = [post["id"] for post in client.get("/api/feed").json()["posts"]]
+    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole
+    redis.cache().zadd(snapshot.GONE, {whole[0]: 1.0})
+    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole[1:]
+    redis.cache().delete(snapshot.GONE)
+    pipeline.rank(viewer)
+    again = client.get("/api/feed").json()
+    assert [post["id"] for post in again["posts"]] == whole
+    assert again["cache_hit"]
 
 
 def test_what_was_invalidated_is_made_anew(client, viewer: UUID) -> None:
@@ -126,7 +161,7 @@ def test_what_other_weights_ranked_is_made_anew(client, settings) -> None:
 def test_a_token_is_believed_no_longer_than_it_says(client, viewer: UUID, short_way_only) -> None:
     ends = int(time.time()) - django_settings.JWT_LEEWAY_SECONDS + 2
     token = jwt.encode({"sub": str(viewer), "exp": ends}, django_settings.JWT_SECRET, algorithm="HS256")
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    client = Client(HTTP_AUTHORIZATION=f"Bearer {token}")
     identity.authenticate_header(f"Bearer {token}")
     assert client.get("/api/feed").status_code == 200
     while time.time() < ends + django_settings.JWT_LEEWAY_SECONDS:
@@ -169,8 +204,11 @@ def test_redis_forgets_its_scripts_and_its_clients(client, short_way_only) -> No
 
 
 def test_without_redis_the_long_way_answers(client, settings) -> None:
-    settings.REDIS_CACHE_URL = f"redis://127.0.0.1:1/{uuid4().int % 9}"
+    there = settings.REDIS_CACHE_URL
+    settings.REDIS_CACHE_URL = "redis://127.0.0.1:1/0"
     redis.cache.cache_clear()
     page = client.get("/api/feed")
+    settings.REDIS_CACHE_URL = there
+    redis.cache.cache_clear()
     assert (page.status_code, page.json()["cache_hit"]) == (200, False)
     assert page.headers["RateLimit-Remaining"]
