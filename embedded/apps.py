@@ -65,8 +65,9 @@ def programs(var: Path, ports: Mapping[str, int], env: Mapping[str, str], *, dem
             *("web", "web server", "granian", "--interface", "wsgi", "nova.wsgi:application"),
             *("--host", "127.0.0.1", "--port", str(ports["web"]), "--no-ws"),
             *("--workers", "2", "--respawn-failed-workers", "--respawn-interval", "1"),
-            # More threads than cores: they mostly wait for ClickHouse. What exceeds them waits in the backlog.
-            *("--blocking-threads", "8", "--backpressure", "64", "--backlog", "1024"),
+            # More threads than cores: they mostly wait for ClickHouse. The backpressure bounds open connections, not
+            # calls: a reader's stays open, and one that found no room would never be answered.
+            *("--blocking-threads", "8", "--backpressure", "2048", "--backlog", "2048"),
             *("--workers-kill-timeout", "10", "--static-path-route", "/static", "--static-path-mount", static),
             needs=(*STORES, *schema, "topics", "static"),
             health_url=f"{web}/livez",
