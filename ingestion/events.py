@@ -15,7 +15,7 @@ import pyarrow as pa
 import structlog
 from confluent_kafka import Message
 
-from ingestion import columns, dead_letters, dedup, ledger, preflight, resend, writer
+from ingestion import columns, dead_letters, dedup, holes, ledger, preflight, resend, writer
 from ingestion.digest import Digest, digest, last_offset
 from ingestion.errors import EXIT_UNEXPECTED, Halt
 from ingestion.ledger import Partition, Pending
@@ -125,6 +125,8 @@ class EventsSink:
                 self._insert_missing(part, decided)
             else:
                 writer.insert(decided.body, decided.token)
+                if decided.again and holes.started_since(decided.since):
+                    holes.fill(part, decided.new, decided.hi)
         with self._timed("ledger"):
             ledger.after(part, hi=decided.hi)
         metrics.CONSUMER_ROWS.labels(self.name, writer.TABLE).inc(len(decided.new))
