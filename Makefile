@@ -6,7 +6,7 @@ LOCK := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs test check chaos bench-ingest bench-jobs lock venv venv-dev
+.PHONY: help demo up down status logs test check chaos bench-ingest bench-feed bench-jobs lock venv venv-dev
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ chaos: venv-dev ## kill and freeze what runs, then look whether anything is lost
 
 bench-ingest: venv-dev ## the consumers beside ClickHouse's own engine and the raw ceilings
 	@$(RUN) -m benchmarks.ingest $(ARGS)
+
+bench-feed: venv-dev ## kept feeds beside a bare view, new ones beside one big query, and how that grows
+	@$(RUN) -m benchmarks.feed $(ARGS)
 
 bench-jobs: venv-dev ## how fast suggestions and trending are made, and how that grows
 	@$(RUN) -m benchmarks.jobs $(ARGS)
