@@ -180,9 +180,9 @@ def write(found: Findings) -> None:
     world = ", ".join(f"{count:,} {name}" for name, count in found.world.items())
     parts = [
         "# Feeds\n\nMade by `make bench-feed`: engines, web processes and readers on one machine of"
-        f" {found.cores} cores (load average {found.load:.1f} before), so only ratios travel. Rows: {world}. A kept feed is"
-        " one whose page the process sent before: Redis is asked whether it still holds. Read from Redis: one that it"
-        " does not remember, whose posts travel."
+        f" {found.cores} cores (load average {found.load:.1f} before), so only ratios travel. Rows: {world}."
+        " A kept feed is one whose page the process sent before: Redis is asked whether it still holds. Read from Redis:"
+        " one that it does not remember, whose posts travel."
     ]
     parts += [f"## {title}\n\n{_markdown(heading, rows)}" for title, heading, rows in sections(found)]
     if draw(found, RESULTS / "feed.png"):
