@@ -181,8 +181,8 @@ def write(found: Findings) -> None:
     parts = [
         "# Feeds\n\nMade by `make bench-feed`: engines, web processes and readers on one machine of"
         f" {found.cores} cores (load average {found.load:.1f} before), so only ratios travel. Rows: {world}."
-        " A kept feed is one whose page the process sent before: Redis is asked whether it still holds. Read from Redis:"
-        " one that it does not remember, whose posts travel."
+        " A kept feed is one whose page the process sent before: Redis is asked whether it still holds. Read from"
+        " Redis: one that it does not remember, whose posts travel."
     ]
     parts += [f"## {title}\n\n{_markdown(heading, rows)}" for title, heading, rows in sections(found)]
     if draw(found, RESULTS / "feed.png"):
