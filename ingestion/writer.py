@@ -10,8 +10,6 @@ TABLE = "events"
 # One insert may touch 100 partitions of a table (max_partitions_per_insert_block), and events lie in one a day.
 MOST_DAYS = 90
 _SECONDS = 60
-# About 10,000 rows. Up to there an insert mostly waits, for its query plans and the disk.
-_FEW_BYTES = 1_500_000
 
 
 def token(part: Partition, hi: int) -> str:
@@ -25,8 +23,7 @@ def token(part: Partition, hi: int) -> str:
 
 def insert(body: bytes, token: str) -> None:
     """Insert rows (`Columns.arrow_stream`) into `events` and through every view. Raises a `nova.errors` class."""
-    few = len(body) < _FEW_BYTES
-    clickhouse.insert_bytes(TABLE, COLUMNS, body, fmt="ArrowStream", token=token, views_at_once=few, timeout=_SECONDS)
+    clickhouse.insert_bytes(TABLE, COLUMNS, body, fmt="ArrowStream", token=token, timeout=_SECONDS)
 
 
 def stored_up_to(part: Partition) -> int:

@@ -55,6 +55,8 @@ INSERT_SETTINGS: dict[str, Any] = {
     "min_insert_block_size_rows": 1_048_448,
     "min_insert_block_size_bytes": 0,
     "input_format_parallel_parsing": 0,
+    # One table after the other, so that a killed server leaves at most one with a token and without its rows.
+    "parallel_view_processing": 0,
     # Through a Distributed table: answered when every shard has its part, and each shard knows the token.
     "distributed_foreground_insert": 1,
 }
@@ -244,14 +246,12 @@ def insert_bytes(
     *,
     fmt: str,
     token: str,
-    views_at_once: bool = False,
     timeout: float = 60,
 ) -> None:
     """Insert `data` (rows of `columns` in ClickHouse's format `fmt`) as one block, once per `token`.
 
     Sent again with the same token and the same data, nothing is added twice, in the table or in any of its views; what
-    a broken try left out is filled. views_at_once: sooner done, but of large data with more memory and time of
-    processors. Raises a `nova.errors` class: after `Ambiguous`, send the same again.
+    a broken try left out is filled. Raises a `nova.errors` class: after `Ambiguous`, send the same again.
     """
     where = settings.CLICKHOUSE
     names = ", ".join(f"`{name}`" for name in columns)
@@ -259,7 +259,6 @@ def insert_bytes(
         "database": where["database"],
         "query": f"INSERT INTO {table} ({names}) FORMAT {fmt}",
         "insert_deduplication_token": token,
-        "parallel_view_processing": int(views_at_once),
         **INSERT_SETTINGS,
     }
     headers = {"X-ClickHouse-User": where["user"]}
