@@ -1,0 +1,60 @@
+"""The feed in order of time: what is taken out leaves no gap, however much of the newest it is."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from community.models import Block, Follow, Post
+from nova import redis
+from ranking import pipeline, seen
+from tests.feeds import Feeds
+
+pytest_plugins = ["tests.ranking_fixtures"]
+
+LENGTH = 10
+
+
+@pytest.fixture(autouse=True)
+def short(settings) -> None:
+    settings.SNAPSHOT_POSTS = LENGTH
+
+
+@pytest.fixture
+def write(feeds: Feeds):
+    def posts(author: UUID, count: int, *, hours_ago: float) -> list[str]:
+        """Posts of an author, a minute apart, newest first."""
+        rows = [Post.objects.create(author_id=author, text=f"post {number}") for number in range(count)]
+        for number, row in enumerate(rows):
+            moment = feeds.now - timedelta(hours=hours_ago, minutes=number)
+            Post.objects.filter(id=row.id).update(created_at=moment)
+        return [str(row.id) for row in rows]
+
+    return posts
+
+
+def shown(viewer: UUID) -> list[str]:
+    return [post["id"] for post in pipeline.page(viewer, limit=LENGTH, algo="time").posts]
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_the_newest_are_all_of_hidden_authors(feeds: Feeds, make_member, write, follows: bool) -> None:
+    viewer, blocked, blocker, muted, other = (make_member() for _ in range(5))
+    for author in (blocked, blocker, muted, viewer):
+        write(author, 2 * LENGTH, hours_ago=1)
+    wanted = write(other, LENGTH + 1, hours_ago=50)
+    Block.objects.create(blocker_id=viewer, blocked_id=blocked)
+    Block.objects.create(blocker_id=blocker, blocked_id=viewer)
+    Block.objects.create(blocker_id=viewer, blocked_id=muted, kind="mute")
+    if follows:
+        for author in (muted, other):
+            Follow.objects.create(follower_id=viewer, followee_id=author)
+    assert shown(viewer) == wanted[:LENGTH]
+
+
+def test_the_newest_were_all_seen(feeds: Feeds, make_member, write) -> None:
+    viewer, author = make_member(), make_member()
+    Follow.objects.create(follower_id=viewer, followee_id=author)
+    newest, older = write(author, LENGTH, hours_ago=1), write(author, LENGTH - 2, hours_ago=9)
+    redis.cache().zadd(seen.key(str(viewer)), dict.fromkeys(newest, feeds.now.timestamp()))
+    assert shown(viewer) == older + newest[:2]
