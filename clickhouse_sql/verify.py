@@ -96,7 +96,7 @@ def _unnamed(text: str, database: str) -> str:
     for named, unnamed in (
         (f"{database}.", ""),
         (f"`{database}`.", ""),
-        (f"'{database}'", "currentDatabase()"),
+        (f", '{database}', ", ", currentDatabase(), "),
         (f"/{database}/", "/DATABASE/"),
     ):
         text = text.replace(named, unnamed)
