@@ -5,6 +5,7 @@ Last line of stdout: all figures as JSON.
 
 import argparse
 import json
+import logging
 import os
 import random
 import shutil
@@ -42,6 +43,8 @@ def _run(stack: Stack, given: argparse.Namespace, found: Findings, progress: Pro
     import django
 
     django.setup()
+    # That the broker is away is no news here.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     from tests.chaos.run import Run
 
     Run(stack, given, found, progress).whole()

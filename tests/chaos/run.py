@@ -56,6 +56,7 @@ class Run:
             except NotHealed as reason:
                 self._found.not_healed = str(reason)
             finally:
+                self._havoc.heal()
                 end.set()
                 sent_all.set()
                 for thread in threads:
