@@ -21,11 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import redis
 from rich.console import Console
 
 from benchmarks.feed import warm_community as community
-from benchmarks.feed.warm_visits import CURRENT, INVALIDATED, NONE, OFTEN, OTHERS, SELDOM, Readers, Reading, plan
+from benchmarks.feed.warm_visits import CURRENT, INVALIDATED, NONE, OFTEN, OTHERS, SELDOM, Readers, Reading, cache, plan
 from benchmarks.ingest.bench import Bench, wait_until
 from benchmarks.ingest.meters import cpu_seconds
 from benchmarks.ingest.visible import quantiles
@@ -64,7 +63,7 @@ def measure(bench: Bench, say: Say = lambda line: None) -> dict[str, Any]:
         with _processes(bench, database) as (url, running):
             community.wait_for_copies(bench, database, people)
             # Else each ranking would work it out.
-            wait_until(lambda: _store(bench).exists("hot:posts:24h"), "the trending list")
+            wait_until(lambda: cache(bench).exists("hot:posts:24h"), "the trending list")
             readers = Readers(bench, url, people)
             found: dict[str, Any] = {"goal": GOAL, "members": len(people.members), "active": len(people.active)}
             for phase in ("off", "on"):
@@ -157,13 +156,9 @@ def _switch(bench: Bench, *, on: bool) -> None:
         )
 
 
-def _store(bench: Bench) -> redis.Redis:
-    return redis.Redis.from_url(bench.env["REDIS_URL"])
-
-
 def _forget_feeds(bench: Bench) -> None:
     """A cache without feeds, as after it was lost."""
-    client = _store(bench)
+    client = cache(bench)
     for pattern in ("feed:v1:*", "gen:v1:*", "warm:v1:*", "limit:v1:*"):
         names = list(client.scan_iter(pattern, count=5000))
         for start in range(0, len(names), 5000):

@@ -78,13 +78,18 @@ def _session(at: float, member: UUID, group: str, chance: random.Random) -> list
     return [Visit(at, member, group, "open"), *rest]
 
 
+def cache(bench: Bench) -> redis.Redis:
+    """The Redis that holds the feeds."""
+    return redis.Redis.from_url(bench.env.get("REDIS_CACHE_URL") or bench.env["REDIS_URL"])
+
+
 class Readers:
     """Threads that make the visits of a plan, each at its moment as far as the answers let them."""
 
     def __init__(self, bench: Bench, url: str, community: Community) -> None:
         self._url = url
         self._http = urllib3.PoolManager(maxsize=_THREADS, retries=False, timeout=30)
-        self._redis = redis.Redis.from_url(bench.env["REDIS_URL"])
+        self._redis = cache(bench)
         claims = {"exp": int(time.time()) + 7200}
         self._tokens = {
             member: jwt.encode({"sub": str(member), **claims}, bench.env["JWT_SECRET"], algorithm="HS256")
