@@ -163,12 +163,14 @@ def test_staff_see_the_state_and_force_it(limits: None, patient: None, staff) ->
         assert acting.post(force, {"state": "open"}).status_code == 302
         with pytest.raises(Refused):
             module.clickhouse.call(lambda: None)
-        (event,) = wait_until(lambda: list(BreakerEvent.objects.all()), "the history")
-        assert (event.before, event.after, event.by.startswith("staff-")) == ("closed", "open", True)
+        # What other tests made the breaker do may be written down late.
+        by_staff = BreakerEvent.objects.filter(by__startswith="staff-")
+        (event,) = wait_until(lambda: list(by_staff.all()), "the history")
+        assert (event.before, event.after) == ("closed", "open")
         assert b"held so by staff" in looking.get(page).content
         acting.post(force, {"state": ""})
         assert module.clickhouse.call(lambda: 7) == 7
-        wait_until(lambda: BreakerEvent.objects.count() == 2, "the history of the release")
+        wait_until(lambda: by_staff.count() == 2, "the history of the release")
     finally:
         redis.durable().delete(module.clickhouse.key)
 

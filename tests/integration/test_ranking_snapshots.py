@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from community.models import Block
+from ingestion import effects
 from nova import clock, redis
 from ranking import building, pipeline, snapshot
 from ranking.scoring import Weights
@@ -124,8 +125,13 @@ def test_when_the_snapshot_is_gone_pages_go_on_without_what_was_shown(feeds: Fee
     assert sorted(found) == sorted(whole)
 
 
-@pytest.mark.parametrize("limit", [1, 4, 20])
-def test_when_nobody_remembers_what_was_shown_that_moment_is_ranked_again(viewer: UUID, limit: int) -> None:
+@pytest.mark.parametrize("limit", [3, 20])
+def test_when_nobody_remembers_what_was_shown_that_moment_is_ranked_again(
+    feeds: Feeds, viewer: UUID, limit: int
+) -> None:
+    talkative = member()
+    feeds.posts(talkative, hours_ago=[0.1, 0.2, 0.3, 0.4, 5.1, 5.2])
+    feeds.follow(viewer, talkative)
     page = pipeline.page(viewer, limit=limit)
     whole, found = ids(pipeline.page(viewer, limit=100)), ids(page)
     # Diversity has moved posts: by their scores alone some would come twice, and some not at all.
@@ -266,3 +272,15 @@ def test_a_viewer_without_anything_gets_an_empty_feed_from_the_cache_too(feeds: 
     for hit in (False, True):
         page = pipeline.page(nobody, limit=5)
         assert (page.items, page.has_more, page.cursor, page.cache_hit) == ((), False, None, hit)
+
+
+def test_what_was_deleted_stays_out_of_the_last_good_feed(viewer: UUID, settings) -> None:
+    first, *rest = ids(pipeline.page(viewer, limit=20))
+    effects.announce(effects.Effects(gone={UUID(first)}), now=clock.now())
+    # Another deletion, long after every snapshot of the first post's time: what is too old is tidied away.
+    later = clock.now() + timedelta(seconds=settings.LAST_GOOD_SECONDS - 60)
+    effects.announce(effects.Effects(gone={uuid4()}), now=later)
+    last = snapshot.read(str(viewer), algorithm="ch", snapshot=snapshot.LAST_GOOD, limit=19)
+    assert isinstance(last, snapshot.Slice)
+    assert [entry.id for entry in last.entries] == rest
+    assert redis.cache().ttl(snapshot.GONE) > settings.SNAPSHOT_HARD_SECONDS
