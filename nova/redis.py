@@ -47,13 +47,13 @@ def cache(timeout: float | None = None) -> redis.Redis:
 
 
 class Call:
-    """One call of a script, packed to be sent. Keys and arguments: str, bytes or int."""
+    """One call of a script, packed to be sent."""
 
     __slots__ = ("packed", "script")
 
-    def __init__(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int]) -> None:
+    def __init__(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> None:
         self.script = script
-        parts: Any = ("EVALSHA", script.sha, str(len(keys)), *keys, *map(str, arguments))
+        parts: Any = ("EVALSHA", script.sha, str(len(keys)), *keys, *arguments)
         self.packed: bytes = hiredis.pack_command(parts)
 
 

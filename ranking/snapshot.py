@@ -38,10 +38,11 @@ _IDS_TTLS = 4
 TIME = "time"
 
 # KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, then "1" to explain,
-# "0" not to, or "json" and a snapshot that is known already. Returns the viewer's generation and, when the snapshot is
-# there, what is known of it, how many entries it has, the position after the last one read, the entries, their
-# positions and all explanations; for "json" the sort key of the last entry and the posts of all as they are sent, or
-# nothing more than the known snapshot's name. Deleted posts are left out, the room is filled.
+# "0" not to, or "json" and the state of what is known already. Returns the viewer's generation and, when the snapshot
+# is there, what is known of it, how many entries it has, the position after the last one read, the entries, their
+# positions and all explanations; for "json" the sort key of the last entry, the posts of all as they are sent, and the
+# state (the snapshot and the deletions known of), or nothing but the state when that is the known one. Deleted posts
+# are left out, the room is filled.
 _READ = (
     """
 local generation = redis.call('GET', KEYS[2]) or '0'
@@ -51,7 +52,9 @@ if snapshot == '' then
   if not pointer then return {generation} end
   snapshot = string.match(pointer, '^%S+')
 end
-if ARGV[6] == snapshot and redis.call('EXISTS', KEYS[3]) == 0 then return {generation, snapshot} end
+local newest = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
+local state = snapshot .. ' ' .. (newest and newest .. ' ' .. redis.call('ZCARD', KEYS[3]) or '')
+if ARGV[6] == state then return {generation, state} end
 local prefix = ARGV[1]
 local list = prefix .. snapshot
 local about = redis.call('LINDEX', list, 0)
@@ -63,13 +66,12 @@ if ARGV[2] ~= '' then
     + memory.TOUCH
     + """
 end
-local some_gone = redis.call('EXISTS', KEYS[3]) == 1
 local read, positions = {}, {}
 while #read < limit and position < length do
   local last = math.min(length, position + limit - #read)
   local chunk = redis.call('LRANGE', list, position + 1, last)
   for index, entry in ipairs(chunk) do
-    if not (some_gone and redis.call('ZSCORE', KEYS[3], string.sub(entry, 36, 71))) then
+    if not (newest and redis.call('ZSCORE', KEYS[3], string.sub(entry, 36, 71))) then
       read[#read + 1] = entry
       positions[#positions + 1] = position + index
     end
@@ -79,7 +81,7 @@ end
 if ARGV[5] == 'json' then
   local key = string.sub(read[#read] or '', 1, 71)
   for index, entry in ipairs(read) do read[index] = string.sub(entry, 108) end
-  return {generation, about, length, position, key, table.concat(read, ',')}
+  return {generation, about, length, position, key, table.concat(read, ','), state}
 end
 local whys = ARGV[5] == '1' and redis.call('GET', list .. ':why') or ''
 return {generation, about, length, position, read, positions, whys}
@@ -219,7 +221,7 @@ def read(
 @dataclass(frozen=True, slots=True)
 class Head:
     """The beginning of a snapshot as it is sent. posts: JSON values with commas between them; last: the sort key of the
-    last one; the rest as in `Slice`."""
+    last one; state: while Redis names the same, the posts are the same; the rest as in `Slice`."""
 
     about: About
     generation: int
@@ -227,6 +229,7 @@ class Head:
     last: str
     after: int
     length: int
+    state: bytes
 
     @property
     def has_more(self) -> bool:
@@ -235,9 +238,9 @@ class Head:
 
 def reading_head(viewer: str, algorithm: str, limit: int, known: Head | None) -> Call:
     """The call of Redis' that reads the beginning of the newest snapshot, for `head`. known: what was read before; its
-    posts need not travel again while it is the newest and no post was deleted lately."""
+    posts need not travel again while it is the newest and no post was deleted since."""
     keys = [pointer(viewer, algorithm), generations.key(viewer), GONE]
-    return Call(_script(_READ), keys, [key(viewer, ""), "", 0, limit, "json", known.about.snapshot if known else "-"])
+    return Call(_script(_READ), keys, [key(viewer, ""), "", 0, limit, "json", known.state if known else "-"])
 
 
 def head(answer: Any, known: Head | None) -> Head | None:
@@ -246,8 +249,8 @@ def head(answer: Any, known: Head | None) -> Head | None:
         return None
     if len(answer) == 2 and known is not None:
         return known if known.generation == int(answer[0]) else replace(known, generation=int(answer[0]))
-    generation, about, length, after, last, posts = answer
-    return Head(About(**orjson.loads(about)), int(generation), posts, last.decode(), after, length)
+    generation, about, length, after, last, posts, state = answer
+    return Head(About(**orjson.loads(about)), int(generation), posts, last.decode(), after, length, state)
 
 
 def keep(viewer: str, made: Snapshot, *, shown: Sequence[str] = (), pointed: bool = True) -> bool:

@@ -133,11 +133,22 @@ def test_a_deleted_post_is_left_out_and_its_place_filled(client, short_way_only)
     assert (page["posts"], page["has_more"], page["cursor"]) == ([], False, None)
 
 
+def _lists_read() -> int:
+    """How often Redis has read entries of snapshots."""
+    return int(redis.cache().info("commandstats")["cmdstat_lrange"]["calls"])
+
+
 def test_a_page_sent_before_is_sent_again_only_while_nothing_changed(client, viewer: UUID, short_way_only) -> None:
     whole = [post["id"] for post in client.get("/api/feed").json()["posts"]]
     assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole
     redis.cache().zadd(snapshot.GONE, {whole[0]: 1.0})
     assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole[1:]
+    read = _lists_read()
+    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole[1:]
+    assert _lists_read() == read, "the posts travelled again"
+    redis.cache().zadd(snapshot.GONE, {str(member()): 2.0})
+    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole[1:]
+    assert _lists_read() > read
     redis.cache().delete(snapshot.GONE)
     pipeline.rank(viewer)
     again = client.get("/api/feed").json()
