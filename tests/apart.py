@@ -1,6 +1,8 @@
-"""Tests that start stacks of their own run beside all others: in a second pytest, when the whole suite is asked for.
+"""A part of the tests runs beside all others: in a second pytest, when the whole suite is asked for.
 
-They wait for engines most of the time, and would take a quarter of the suite's. Their output follows at the end.
+Most of what tests do is wait for engines, so two at a time take little more than half the time of one. Chosen are those
+that start stacks of their own, and those that call over HTTP. Their output follows at the end. (pytest-xdist's workers
+load our plugin only after pytest-django has read the settings, which must name the engines by then.)
 """
 
 import os
@@ -14,20 +16,21 @@ import pytest
 from embedded.process import Process
 
 ROOT = Path(__file__).resolve().parent.parent
-APART = (ROOT / "tests" / "integration" / "alone", ROOT / "tests" / "chaos")
+OWN_STACKS = (ROOT / "tests" / "integration" / "alone", ROOT / "tests" / "chaos")
+APART = (*OWN_STACKS, ROOT / "tests" / "api", ROOT / "tests" / "browser")
 # Each test ends by its own timeout; this only bounds what would never end.
 _SECONDS = 1800.0
 _beside: Process | None = None
 
 
-def is_apart(path: Path) -> bool:
-    return any(path.is_relative_to(folder) for folder in APART)
+def _within(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
-def only_apart(paths: Sequence[str]) -> bool:
+def only_own_stacks(paths: Sequence[str]) -> bool:
     """Whether the paths named on pytest's command line (may hold `::`) all have stacks of their own."""
     chosen = [Path(path.split("::")[0]).resolve() for path in paths]
-    return bool(chosen) and all(is_apart(path) for path in chosen)
+    return bool(chosen) and all(_within(path, OWN_STACKS) for path in chosen)
 
 
 def _whole_suite(config: pytest.Config) -> bool:
@@ -36,7 +39,7 @@ def _whole_suite(config: pytest.Config) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return True if _whole_suite(config) and is_apart(collection_path) else None
+    return True if _whole_suite(config) and _within(collection_path, APART) else None
 
 
 def _var() -> str:
@@ -76,7 +79,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _beside is None:
         return
-    terminalreporter.section("tests with stacks of their own")
+    terminalreporter.section("the tests beside")
     terminalreporter.write(_log().read_text(errors="replace"))
     if _beside.exit_code() != 0:
         terminalreporter.write_line("Of these, some failed; the line below counts the others.", red=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.apart import only_apart
+from tests.apart import only_own_stacks
 
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
@@ -45,7 +45,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     # A wrapper starts before pytest-django's own hook, which imports the settings.
     global _stack
     options = early_config.known_args_namespace
-    if only_unit(options.file_or_dir) or only_apart(options.file_or_dir) or options.help or options.collectonly:
+    if only_unit(options.file_or_dir) or only_own_stacks(options.file_or_dir) or options.help or options.collectonly:
         os.environ.update(NOWHERE)
     elif any(not os.environ.get(name) for name in ENGINES):
         from embedded.testing import start_stack
