@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connections
+from django.db import connection
 
 from embedded.process import family
 from embedded.testing import Stack
@@ -36,7 +36,8 @@ def test_a_stream_outlives_an_outage(engine: str, world: World, readers: Readers
     finally:
         stack.engine(engine).start()
         # This process's own, which other tests would find dead.
-        connections.close_all()
+        connection.close()
+        connection.close_pool()
     assert stream.ended_well is None
     world.reconnect()
     world.post(author)
