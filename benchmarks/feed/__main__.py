@@ -121,15 +121,21 @@ def main() -> int:
     console = Console(stderr=True)
     var = default_var() / "bench-feed"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    found = Findings(os.cpu_count() or 1, os.getloadavg()[0])
+    found, failed = Findings(os.cpu_count() or 1, os.getloadavg()[0]), False
     try:
         with Progress(*columns, console=console) as progress, start_stack(var) as stack:
             pids = {name: part.pid for name, part in stack.parts.items() if part.pid}
             run = Run(Bench(stack.env, pids, stack.var), given, found, Bars(progress))
             run.prepare()
             for part in PARTS:
-                if part in parts:
+                if part not in parts:
+                    continue
+                try:
                     getattr(run, part)()
+                except (RuntimeError, TimeoutError) as error:
+                    # What the others found must not be lost with it.
+                    console.print(f"[red]{part}: {error}")
+                    failed = True
             found.world = run.world.rows()
     except (StackError, RuntimeError, TimeoutError) as error:
         console.print(f"[red]{error}")
@@ -139,7 +145,7 @@ def main() -> int:
     report.write(found)
     report.show(found, Console(width=200))
     print(json.dumps(report.figures(found), ensure_ascii=False))
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":
