@@ -1,6 +1,7 @@
 """Case 41: TRUNCATE, which says nothing of the rows that it removes."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -96,15 +97,18 @@ def test_in_the_middle_of_a_backfill(alone: Alone) -> None:
     )
     begun = "SELECT * FROM backfill_progress WHERE \"table\" = 'likes' AND rows >= 8 AND finished_at IS NULL"
     wait_until(lambda: alone.sql(begun), "some pieces")
-    # The consumer sees nothing of it before the backfill has read what was made after it.
-    alone.apps.process("cdc").freeze()
+    # The barrier is there before the backfill reads what was made after it, and that before the stream brings it.
+    process.send_signal(signal.SIGSTOP)
+    alone.sql("TRUNCATE likes")
+    wait_until(lambda: alone.ask("SELECT count() FROM likes_cdc FINAL") == 0, "the copy empty")
+    alone.stack.engine("connect").freeze()
     try:
-        alone.sql("TRUNCATE likes")
         for reader in readers[:10]:
             alone.like(reader, new)
+        process.send_signal(signal.SIGCONT)
         said, _ = process.communicate(timeout=120)
     finally:
-        alone.apps.process("cdc").thaw()
+        alone.stack.engine("connect").thaw()
     assert process.returncode == 0, said
     assert "likes was truncated: beginning anew" in said
     wait_until(lambda: alone.likes(old) == 0, "the truncated likes taken back")
