@@ -17,32 +17,19 @@ from jobs import schedule
 from jobs.models import JobRun, JobState
 from jobs.registry import BY_NAME, JOBS
 from nova import clock
+from nova.admin import ReadOnly
 from nova.celery import app
 
 PERMISSION = "jobs.run_job"
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Nobody writes these rows by hand."""
-
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(JobState)
-class JobStateAdmin(ReadOnly):
+class JobStateAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """One row a job, with when it is due next."""
 
     list_display = ("name", "does", "last_run", "took", "outcome", "what_it_did", "every", "next_due", "counts", "runs")
     list_display_links = None
+    actions = None
     change_list_template = "admin/jobs/jobstate/change_list.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -112,11 +99,12 @@ class JobStateAdmin(ReadOnly):
 
 
 @admin.register(JobRun)
-class JobRunAdmin(ReadOnly):
+class JobRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("job", "started_at", "took", "outcome", "items", "summary", "scheduled", "by", "attempt", "dry_run")
     list_filter = ("job", "outcome", "scheduled", "started_at")
     list_per_page = 100
     show_full_result_count = False
+    actions = None
 
     @admin.display(description="took")
     def took(self, run: JobRun) -> str:

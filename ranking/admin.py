@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import URLPattern, path, reverse
 
 from nova import clock
+from nova.admin import ReadOnly
 from ranking import breaker, experiments
 from ranking.models import BreakerEvent, Experiment, ExperimentVersion
 
@@ -15,7 +16,7 @@ _ACTS = {"open": "held open", "closed": "held closed", "": "released"}
 
 
 @admin.register(BreakerEvent)
-class BreakerEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class BreakerEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """The history, newest first; it is written by the breaker and never by hand."""
 
     list_display = ["at", "breaker", "before", "after", "by", "reason"]
@@ -24,15 +25,6 @@ class BreakerEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     date_hierarchy = "at"
     change_list_template = "admin/ranking/breakerevent/change_list.html"
     actions = None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: BreakerEvent | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: BreakerEvent | None = None) -> bool:
-        return False
 
     def get_urls(self) -> list[URLPattern]:
         force = path("force", self.admin_site.admin_view(self.force), name="ranking_breakerevent_force")
@@ -65,19 +57,12 @@ class BreakerEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return HttpResponseRedirect(reverse("admin:ranking_breakerevent_changelist"))
 
 
-class ExperimentVersionInline(admin.TabularInline):  # type: ignore[type-arg]
+class ExperimentVersionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """What an experiment was, and who made it so."""
 
     model = ExperimentVersion
     extra = 0
-    can_delete = False
     fields = readonly_fields = ("at", "by", *ExperimentVersion.COPIED)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Experiment)

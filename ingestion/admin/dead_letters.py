@@ -14,9 +14,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ingestion import replay
-from ingestion.admin.readonly import ReadOnly
 from ingestion.models import DeadLetter, Replay
 from nova import clock
+from nova.admin import ReadOnly
 
 # More than this in one request would outlast it; the rest is one more click, or the command.
 MOST_AT_ONCE = 2000

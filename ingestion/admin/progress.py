@@ -9,8 +9,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from ingestion import backfill, lag, source
-from ingestion.admin.readonly import ReadOnly
 from ingestion.models import BackfillProgress, Offset
+from nova.admin import ReadOnly
 
 
 @admin.register(Offset)

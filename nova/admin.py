@@ -1,4 +1,4 @@
-"""Tables that staff may look at."""
+"""What the pages of the admin have in common."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 
 class ReadOnly:
-    """Nobody writes these rows by hand."""
+    """Staff may look; nobody writes these rows by hand. To be named before `ModelAdmin` or an inline."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
