@@ -1,7 +1,7 @@
 """What came out: tables for the terminal and for feed.md, targets, pictures."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -9,14 +9,14 @@ from typing import Any
 
 import matplotlib
 from rich.console import Console
-from rich.table import Table
+
+from benchmarks import tables
+from benchmarks.tables import RESULTS, Section, Target
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 _BLUE, _LIGHT, _GREY, _RED = "#2a6f97", "#89c2d9", "#a9a9a9", "#c1121f"
-Section = tuple[str, list[str], list[list[str]]]
 
 
 @dataclass
@@ -39,16 +39,6 @@ class Findings:
     def at(self, events: int) -> dict[str, Any]:
         """The growth's entry for so many events, or nothing."""
         return next((one for one in self.growth if one["events"] == events), {})
-
-
-@dataclass(frozen=True)
-class Target:
-    """found: None when this run did not measure it."""
-
-    what: str
-    wanted: str
-    found: float
-    met: bool
 
 
 def targets(found: Findings) -> list[Target]:
@@ -166,11 +156,7 @@ def figures(found: Findings) -> dict[str, Any]:
 
 def show(found: Findings, console: Console) -> None:
     """The tables on the terminal."""
-    for title, heading, rows in sections(found):
-        table = Table(*heading, title=title, title_justify="left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    tables.show(sections(found), console)
 
 
 def write(found: Findings) -> None:
@@ -184,14 +170,10 @@ def write(found: Findings) -> None:
         " A kept feed is one whose page the process sent before: Redis is asked whether it still holds. Read from"
         " Redis: one that it does not remember, whose posts travel."
     ]
-    parts += [f"## {title}\n\n{_markdown(heading, rows)}" for title, heading, rows in sections(found)]
+    parts += tables.markdown(sections(found))
     if draw(found, RESULTS / "feed.png"):
         parts.append("![feeds](feed.png)")
     (RESULTS / "feed.md").write_text("\n\n".join(parts) + "\n")
-
-
-def _markdown(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [heading, ["---"] * len(heading), *rows])
 
 
 def draw(found: Findings, file: Path) -> bool:

@@ -18,7 +18,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -28,13 +27,13 @@ from benchmarks.feed.warm_visits import CURRENT, INVALIDATED, NONE, OFTEN, OTHER
 from benchmarks.ingest.bench import Bench, wait_until
 from benchmarks.ingest.meters import cpu_seconds
 from benchmarks.ingest.visible import quantiles
+from benchmarks.tables import RESULTS
 from embedded.errors import StackError
 from embedded.paths import ROOT, default_var
 from embedded.process import Process
 from embedded.service import http_ok
 from embedded.testing import start_stack
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 GOAL = 0.9
 SOFT_SECONDS = 60
 # A whole first pass of the warmer lies before what is counted.

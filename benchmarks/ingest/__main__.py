@@ -20,6 +20,7 @@ from benchmarks.ingest.bench import Bench, wait_until
 from benchmarks.ingest.report import Findings
 from benchmarks.ingest.result import Result
 from benchmarks.ingest.web import People, flood, web
+from benchmarks.tables import RESULTS
 from embedded.errors import StackError
 from embedded.paths import default_var
 from embedded.service import http_ok
@@ -156,8 +157,8 @@ def main() -> int:
         return 1
     if not given.keep:
         shutil.rmtree(var, ignore_errors=True)
-    report.RESULTS.mkdir(exist_ok=True)
-    report.write(found, plots.draw(found, report.RESULTS))
+    RESULTS.mkdir(exist_ok=True)
+    report.write(found, plots.draw(found, RESULTS))
     report.show(found, Console(width=200))
     print(json.dumps(report.figures(found), ensure_ascii=False))
     return 0

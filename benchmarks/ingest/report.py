@@ -3,18 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import tables
 from benchmarks.ingest import engine, ours
 from benchmarks.ingest.result import Result, Summary, summary
 from benchmarks.ingest.visible import quantiles
-
-RESULTS = Path(__file__).resolve().parent.parent / "results"
-Rows = Sequence[Sequence[str]]
+from benchmarks.tables import RESULTS, Section, Target
 
 
 @dataclass
@@ -38,14 +35,6 @@ class Findings:
         names = [engine.name(n, block) for n in engine.CONSUMERS if consumers in (n, None) for block in engine.BLOCKS]
         known = self.summaries
         return max((known[name] for name in names if name in known), key=lambda one: one.pace, default=None)
-
-
-@dataclass(frozen=True)
-class Target:
-    what: str
-    wanted: str
-    found: float
-    met: bool
 
 
 def targets(found: Findings) -> list[Target]:
@@ -116,12 +105,7 @@ def step_rows(found: Findings) -> tuple[list[str], list[list[str]]]:
     return heading, rows
 
 
-def _markdown(heading: Sequence[str], rows: Rows) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def sections(found: Findings) -> list[tuple[str, list[str], list[list[str]]]]:
+def sections(found: Findings) -> list[Section]:
     """Title, heading and lines of every table that there is something for."""
     made = []
     if found.results:
@@ -148,11 +132,7 @@ def _plain(value: Any) -> str:
 
 def show(found: Findings, console: Console) -> None:
     """The tables on the terminal."""
-    for title, heading, rows in sections(found):
-        table = Table(*heading, title=title, title_justify="left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    tables.show(sections(found), console)
 
 
 def figures(found: Findings) -> dict[str, Any]:
@@ -182,6 +162,6 @@ def write(found: Findings, pictures: Sequence[str]) -> None:
         "the rows that became visible between 10 % and 90 % of a run, as seen from outside; CPU is that of the same "
         "part. The engine deduplicates nothing; our consumer gives all its guarantees."
     ]
-    parts += [f"## {title}\n\n{_markdown(heading, rows)}" for title, heading, rows in sections(found)]
+    parts += tables.markdown(sections(found))
     parts += [f"![{name}]({name})" for name in pictures]
     (RESULTS / "ingest.md").write_text("\n\n".join(parts) + "\n")

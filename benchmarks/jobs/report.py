@@ -4,17 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
-from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import tables
 from benchmarks.jobs import community
 from benchmarks.jobs.suggested import JOB, SERVER, STORE, Suggested
+from benchmarks.tables import RESULTS, Section
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 GOAL_MEMBERS, GOAL_SECONDS = 1_000_000, 600
 # From this share of all cores on, more cores or less work would help, and nothing else.
 _CPU_BOUND = 0.85
@@ -95,7 +94,7 @@ def trending_rows(found: Findings) -> tuple[list[str], list[list[str]]]:
     return ["what", "CPU s of ClickHouse"], [[name.replace("_", " "), f"{v:.3f}"] for name, v in found.trending.items()]
 
 
-def sections(found: Findings) -> list[tuple[str, list[str], list[list[str]]]]:
+def sections(found: Findings) -> list[Section]:
     """Title, heading and lines of each table."""
     exponent = found.exponent
     goals = [
@@ -111,11 +110,7 @@ def sections(found: Findings) -> list[tuple[str, list[str], list[list[str]]]]:
 
 def show(found: Findings, console: Console) -> None:
     """The tables on the terminal."""
-    for title, heading, rows in sections(found):
-        table = Table(*heading, title=title, title_justify="left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    tables.show(sections(found), console)
     console.print(limits(found), soft_wrap=True)
 
 
@@ -150,8 +145,6 @@ def write(found: Findings) -> None:
         " the follows with themselves for 2,000 viewers at once and writes nothing; it knows no weights, interests,"
         " reasons and blocks."
     ]
-    for title, heading, rows in sections(found):
-        lines = [heading, ["---"] * len(heading), *rows]
-        parts.append(f"## {title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
+    parts += tables.markdown(sections(found))
     parts.insert(3, f"What limits it: {limits(found)}")
     (RESULTS / "jobs.md").write_text("\n\n".join(parts) + "\n")
