@@ -78,37 +78,44 @@ def backlog(bench: Bench, found: Findings, events: int, bars: Bars) -> None:
     }
 
 
-def latency_and_intake(bench: Bench, found: Findings, parts: list[str], seconds: float, bars: Bars) -> None:
-    """Delays at a steady, modest pace, then how much the intake takes."""
-    bench.new_topics()
-    bench.forget_claims()
-    bench.manage("setup_cdc")
-    with bench.database() as database:
-        people = People.make(bench)
-        if "latency" in parts:
+def delays(bench: Bench, found: Findings, seconds: float, bars: Bars) -> None:
+    """How soon things are seen at a steady, modest pace."""
+    for partitions in latency.PARTITIONS:
+        bench.new_topics(partitions)
+        bench.forget_claims()
+        bench.manage("setup_cdc")
+        with bench.database() as database:
+            people = People.make(bench)
             with ours.consumers(bench, 1, database, ours.new_group()), _cdc_consumer(bench, database):
-                with bars.bar("changes to PostgreSQL", latency.CHANGES_PER_SECOND * (seconds + 5)) as tell:
-                    found.delays["change"] = latency.cdc(bench, database, people, seconds, tell)
+                change, event = latency.name("change", partitions), latency.name("event", partitions)
+                with bars.bar(change, latency.CHANGES_PER_SECOND * (seconds + 5)) as tell:
+                    found.delays[change] = latency.cdc(bench, database, people, seconds, tell)
                 with (
                     web(bench, database, people) as (intake, _),
-                    bars.bar("events to the API", latency.EVENTS_PER_SECOND * (seconds + 5)) as tell,
+                    bars.bar(event, latency.EVENTS_PER_SECOND * (seconds + 5)) as tell,
                 ):
-                    found.delays["event"] = latency.events(bench, database, intake, seconds, tell)
-        if "intake" in parts:
-            length = min(30.0, seconds)
-            with web(bench, database, people) as (intake, server), bars.bar("API at its limit", 1) as tell:
-                found.intake = dict(flood(bench, intake, server, length, lambda done: None))
-            profile = bench.var / "log" / "bench-profile.json"
-            with (
-                web(bench, database, people, profile=profile) as (intake, server),
-                bars.bar("API under the sampler", 1) as tell,
-            ):
-                flood(bench, intake, server, length / 2, lambda done: None)
-                counts = json.loads(profile.read_text())
-            samples = sum(counts.values())
-            found.intake["time_of_requests"] = {
-                layer: f"{count / samples:.0%}" for layer, count in sorted(counts.items(), key=lambda one: -one[1])
-            }
+                    found.delays[event] = latency.events(bench, database, intake, seconds, tell)
+
+
+def intake_at_its_limit(bench: Bench, found: Findings, seconds: float, bars: Bars) -> None:
+    """How many events a second the API takes, and what its time goes into."""
+    bench.new_topics()
+    bench.forget_claims()
+    with bench.database() as database:
+        people, length = People.make(bench), min(30.0, seconds)
+        with web(bench, database, people) as (intake, server), bars.bar("API at its limit", 1):
+            found.intake = dict(flood(bench, intake, server, length, lambda done: None))
+        profile = bench.var / "log" / "bench-profile.json"
+        with (
+            web(bench, database, people, profile=profile) as (intake, server),
+            bars.bar("API under the sampler", 1),
+        ):
+            flood(bench, intake, server, length / 2, lambda done: None)
+            counts = json.loads(profile.read_text())
+        samples = sum(counts.values())
+        found.intake["time_of_requests"] = {
+            layer: f"{count / samples:.0%}" for layer, count in sorted(counts.items(), key=lambda one: -one[1])
+        }
 
 
 @contextmanager
@@ -175,8 +182,10 @@ def measure(bench: Bench, found: Findings, parts: list[str], given: argparse.Nam
         throughput(bench, found, given.rounds, bars)
     if "backlog" in parts:
         backlog(bench, found, given.backlog, bars)
-    if {"latency", "intake"} & set(parts):
-        latency_and_intake(bench, found, parts, given.seconds, bars)
+    if "latency" in parts:
+        delays(bench, found, given.seconds, bars)
+    if "intake" in parts:
+        intake_at_its_limit(bench, found, given.seconds, bars)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Bench:
     pids: Mapping[str, int]
     var: Path
     databases: list[str] = field(default_factory=list)
+    partitions: int = PARTITIONS
 
     @property
     def servers(self) -> str:
@@ -58,13 +59,13 @@ class Bench:
         return str(parts.hostname), int(dict(p.split("=") for p in parts.query.split("&"))["http_port"])
 
     def environment(self, database: str | None = None, **more: str) -> dict[str, str]:
-        """What a process of Nova gets: production's settings, 12 partitions, perhaps a database of its own."""
+        """What a process of Nova gets: production's settings, perhaps a database of its own."""
         url = urlsplit(self.env["CLICKHOUSE_URL"])
         own = {} if database is None else {"CLICKHOUSE_URL": urlunsplit(url._replace(path=f"/{database}"))}
         return {
             **os.environ,
             **self.env,
-            "KAFKA_PARTITIONS": str(PARTITIONS),
+            "KAFKA_PARTITIONS": str(self.partitions),
             # Contestants come one after the other: the backlog gets older than the hour that claims usually live.
             "DEDUP_TTL_SECONDS": CLAIMS_SECONDS,
             **own,
@@ -124,8 +125,9 @@ class Bench:
 
     # Kafka ------------------------------------------------------------------------------------------------------------
 
-    def new_topics(self) -> None:
-        """Every topic anew: `events` is empty, and its id is one that no ledger knows."""
+    def new_topics(self, partitions: int = PARTITIONS) -> None:
+        """`events` anew: empty, in so many partitions, and with an id that no ledger knows."""
+        self.partitions = partitions
         admin = AdminClient({"bootstrap.servers": self.servers})
         ours = [name for name in admin.list_topics(timeout=10).topics if name == TOPIC]
         for gone in admin.delete_topics(ours, operation_timeout=30).values() if ours else ():
@@ -137,7 +139,7 @@ class Bench:
         """How many events lie in the topic."""
         client = Consumer({"bootstrap.servers": self.servers, "group.id": "bench-look"})
         try:
-            found = [client.get_watermark_offsets(TopicPartition(TOPIC, n), timeout=30) for n in range(PARTITIONS)]
+            found = [client.get_watermark_offsets(TopicPartition(TOPIC, n), timeout=30) for n in range(self.partitions)]
         finally:
             client.close()
         return sum(high - low for low, high in found)

@@ -16,8 +16,22 @@ from benchmarks.ingest.web import Intake, People
 CHANGES_PER_SECOND = 50
 EVENTS_PER_SECOND = 1000
 EVENTS_PER_REQUEST = 10
+# What a deployment gets by default, and what the contestants have. Each partition's inserts are its own.
+PARTITIONS = (4, 12)
+# What is hoped for, p95 in ms.
+LIMITS = {"change": 300, "event": 1000}
 _SENDERS = 8
 _WARM_UP = 5.0
+
+
+def name(what: str, partitions: int) -> str:
+    """Under which the delays of a change or an event stand."""
+    return f"{what}, {partitions} partitions"
+
+
+def limit(named: str) -> int:
+    """The p95 in ms that is hoped for."""
+    return LIMITS[named.split(",")[0]]
 
 
 def cdc(bench: Bench, database: str, people: People, seconds: float, told: Callable[[int], None]) -> list[float]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib
 
+from benchmarks.ingest import latency
 from benchmarks.ingest.report import Findings
 from benchmarks.ingest.visible import quantiles
 
@@ -11,7 +12,6 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-_LIMITS = {"change": 300, "event": 1000}
 _SAID = {
     "change": "row committed in PostgreSQL → visible in ClickHouse, 50 changes/s",
     "event": "event accepted by the API → visible in ClickHouse, 1,000 events/s",
@@ -67,8 +67,10 @@ def _delays(found: Findings) -> Figure | None:
         said = quantiles(delays)
         axes.hist([delay * 1000 for delay in delays], bins=80, color="#2a6f97")
         axes.axvline(said["p95"], color="black", linewidth=1, label=f"p95 {said['p95']:.0f} ms")
-        axes.axvline(_LIMITS[name], color="#c1121f", linestyle="--", linewidth=1, label=f"target {_LIMITS[name]} ms")
-        axes.set_title(_SAID[name])
+        most = latency.limit(name)
+        axes.axvline(most, color="#c1121f", linestyle="--", linewidth=1, label=f"target {most} ms")
+        what, partitions = name.split(", ")
+        axes.set_title(f"{_SAID[what]}, {partitions}")
         axes.set_xlabel("ms")
         axes.legend()
     return figure
