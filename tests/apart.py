@@ -55,9 +55,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not _whole_suite(session.config):
         return
     _log().unlink(missing_ok=True)
-    from tests.engines import ENGINES
+    from tests.engines import GIVEN, OURS
 
-    environment = {name: value for name, value in os.environ.items() if name not in (*ENGINES, "KAFKA_CONNECT_URL")}
+    # It starts engines of its own, and must know none of ours.
+    environment = {name: value for name, value in GIVEN.items() if name not in OURS}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, APART)]
     environment["NOVA_TEST_VAR"] = f"{_var()}-apart"
     _beside = Process(command, environment=environment, log=_log(), death_signal=signal.SIGTERM)

@@ -18,6 +18,10 @@ from tests.apart import only_own_stacks
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
 ENGINES = ("DATABASE_URL", "REDIS_URL", "CLICKHOUSE_URL", "KAFKA_BOOTSTRAP_SERVERS")
+# All that a stack may find in the environment, and then does not start.
+OURS = (*ENGINES, "REDIS_CACHE_URL", "CDC_DATABASE_URL", "KAFKA_CONNECT_URL")
+# The environment as it was before we put anything into it.
+GIVEN = dict(os.environ)
 # Port 1 refuses at once: a unit test that reaches for an engine fails and does not wait.
 NOWHERE = {
     "DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing",
