@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ import pytest
 
 from nova import generations, redis
 from ranking import cache, snapshot
+from tests.apps import running_apps
 from tests.client import Api, wait_until
 from tests.world import World
 
@@ -180,10 +182,14 @@ class Paging:
 
 
 @pytest.fixture
-def paging(api: Api, community: Community) -> Iterator[Paging]:
-    made = Paging(api, community)
-    yield made
-    made.close()
+def paging(prepared: Any, community: Community) -> Iterator[Paging]:
+    """Through a web server that waits for a busy ClickHouse. Feeds in order of time come in another order, so one who
+    changes to them while nobody remembers what was shown may see posts twice: that is another matter than paging."""
+    patient = {"CLICKHOUSE_DEADLINE_SECONDS": "10"}
+    with running_apps(prepared.env, Path(prepared.var) / "paging", ["web"], overrides=patient) as own:
+        made = Paging(Api(own.url, prepared.env["JWT_SECRET"]), community)
+        yield made
+        made.close()
 
 
 def lose_snapshot(reader: Reader) -> None:

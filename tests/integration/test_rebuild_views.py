@@ -62,8 +62,8 @@ def test_spoilt_aggregates_are_recomputed_while_events_stream_in(world: World) -
     assert ran.code == 0, ran.said
     tail.wait()
     crowd.assert_exact()
-    after = manage("rebuild_views", "--dry-run")
-    assert after.code == 0, after.said
+    # Other events may be on their way from a table to its views while it compares.
+    wait_until(lambda: manage("rebuild_views", "--dry-run").code == 0, "all aggregates as the events say")
     tail.close()
 
 
