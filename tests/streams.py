@@ -165,7 +165,7 @@ def metric(apps: Apps) -> Callable[[str], float]:
     """metric(name) → the sum of its samples, as the process for streams tells it."""
 
     def read(name: str) -> float:
-        text = urllib3.request("GET", f"{apps.stream_url}/metrics").data.decode()
+        text = urllib3.request("GET", f"{apps.stream_url}/metrics", timeout=60).data.decode()
         return sum(
             float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith((name + " ", name + "{"))
         )
