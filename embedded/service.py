@@ -2,6 +2,7 @@
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def http_ok(url: str) -> bool:
         return False
 
 
-class Service:
-    """One part: how it is made ready, started, judged healthy, tended and stopped.
+class Service(ABC):
+    """One part: how it is made ready, judged healthy and tended; a `Startable` also how it is started and stopped.
 
     `prepare`, `healthy` and `tend` may block for some seconds and run on any thread; `prepare` may raise StackError.
     """
@@ -34,8 +35,6 @@ class Service:
     needs: tuple[str, ...] = ()
     one_shot: bool = False
     """A step that runs to its end (exit code 0) each time the stack starts, rather than a server."""
-    outside: bool = False
-    """Runs elsewhere: it is neither started nor stopped, only asked whether it answers."""
     stop_signal: int = signal.SIGTERM
     stop_grace: float = 10.0
     """Seconds between `stop_signal` and SIGKILL."""
@@ -45,30 +44,33 @@ class Service:
     """Seconds from the start of the process until it must be healthy (of a step: ended)."""
     account: Account | None = None
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most parts need nothing
         """Whatever must be there before the process starts; cheap when it is there already."""
 
-    def command(self) -> list[str]:
-        """The program and its arguments; asked for after `prepare`."""
-        raise NotImplementedError
-
-    def environment(self) -> dict[str, str]:
-        """The whole environment of the process."""
-        raise NotImplementedError
-
+    @abstractmethod
     def healthy(self) -> bool:
         """Whether it answers as a server of its kind."""
-        raise NotImplementedError
 
     def tend(self) -> str | None:
         """Called every few seconds while it is up; mends what a restart would not, and says in words what it did."""
         return None
 
 
-class Outside(Service):
-    """A part whose URL came from the environment."""
+class Startable(Service):
+    """A part that is a process of ours."""
 
-    outside = True
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The program and its arguments; asked for after `prepare`."""
+
+    @abstractmethod
+    def environment(self) -> dict[str, str]:
+        """The whole environment of the process."""
+
+
+class Outside(Service):
+    """A part whose URL came from the environment: it is neither started nor stopped, only asked whether it answers."""
+
     start_timeout = 15.0
 
     def __init__(self, name: str, title: str, address: str, healthy: Callable[[], bool]) -> None:
@@ -80,7 +82,7 @@ class Outside(Service):
         return self._healthy()
 
 
-class Program(Service):
+class Program(Startable):
     """A process of the application: a management command, a worker, the web server."""
 
     def __init__(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from embedded.errors import StackError
-from embedded.service import Service
+from embedded.service import Outside, Service
 from embedded.unit import AT_REST, READY, State, Unit
 
 log = logging.getLogger("embedded")
@@ -66,7 +66,7 @@ class Supervisor:
             self.step()
             for unit in self.units.values():
                 if unit.state is State.FAILED:
-                    where = "" if unit.service.outside else f"Its log: {unit.log_file}"
+                    where = "" if isinstance(unit.service, Outside) else f"Its log: {unit.log_file}"
                     raise StackError(f"{unit.service.title} did not start: {unit.reason}", where)
                 if unit.restarts >= RESTARTS_WHILE_STARTING:
                     said = f"{unit.service.title} died {unit.restarts} times while the rest was starting"

@@ -15,7 +15,7 @@ from typing import Any
 from embedded.engines import explain
 from embedded.errors import StackError
 from embedded.process import Process
-from embedded.service import Service
+from embedded.service import Outside, Service, Startable
 
 log = logging.getLogger("embedded")
 
@@ -114,19 +114,19 @@ class Unit:
         elif error is not None:
             log.error("%s: %r", self.name, error, exc_info=error)
             self._fail(f"{type(error).__name__}: {error}")
-        elif self.service.outside:
-            self._enter(State.STARTING)
+        elif isinstance(self.service, Startable):
+            self._spawn(self.service)
         else:
-            self._spawn()
+            self._enter(State.STARTING)
 
-    def _spawn(self) -> None:
+    def _spawn(self, service: Startable) -> None:
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self.process = Process(
-            self.service.command(),
-            environment=self.service.environment(),
+            service.command(),
+            environment=service.environment(),
             log=self.log_file,
-            death_signal=self.service.death_signal,
-            account=self.service.account,
+            death_signal=service.death_signal,
+            account=service.account,
         )
         self._enter(State.STARTING)
 
@@ -143,7 +143,7 @@ class Unit:
         elif self._answers():
             self.took = time.monotonic() - self._started
             self._was_up = True
-            self._enter(State.OUTSIDE if self.service.outside else State.UP)
+            self._enter(State.OUTSIDE if isinstance(self.service, Outside) else State.UP)
         else:
             self._give_up_when_late()
 
@@ -168,7 +168,7 @@ class Unit:
         if self.process is not None:
             self.process.signal_all(9)
         limit = f"{self.service.start_timeout:.0f} s"
-        if self.service.outside:
+        if isinstance(self.service, Outside):
             self._fail(f"nothing of its kind answered within {limit} at {self.service.address} (from the environment)")
             return
         if self._was_up:

@@ -1,4 +1,4 @@
-"""The engines, one class per file; each is a Service."""
+"""The engines, one class per file; each is a Startable."""
 
 import os
 import re

@@ -9,7 +9,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error as ClickHouseError
 
 from embedded.engines import plain_environment
-from embedded.service import Service, http_ok
+from embedded.service import Startable, http_ok
 
 MEBIBYTE = 1024 * 1024
 
@@ -28,7 +28,7 @@ def answers(url: str) -> bool:
         client.disconnect()
 
 
-class ClickHouse(Service):
+class ClickHouse(Startable):
     """One server for the user `default`; this build knows no passwords and listens on loopback only."""
 
     name = "clickhouse"

@@ -9,7 +9,7 @@ import urllib3
 from embedded import jars
 from embedded.engines import plain_environment
 from embedded.engines.kafka import HEAP, logging_options
-from embedded.service import Service, http_ok
+from embedded.service import Startable, http_ok
 
 _http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=1.0, read=5.0))
 
@@ -19,7 +19,7 @@ def answers(url: str) -> bool:
     return http_ok(f"{url.rstrip('/')}/connectors")
 
 
-class Connect(Service):
+class Connect(Startable):
     """The worker; `manage.py setup_cdc` gives it the connector, its topics keep it."""
 
     name = "connect"

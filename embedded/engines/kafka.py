@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from embedded import jars
 from embedded.engines import plain_environment, run_tool
 from embedded.ports import answers as port_answers
-from embedded.service import Service
+from embedded.service import Startable
 
 HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
 MEBIBYTE = 1024 * 1024
@@ -33,7 +33,7 @@ def logging_options(**levels: str) -> list[str]:
     return [f"{prefix}defaultLogLevel=warn", *form, *shown]
 
 
-class Kafka(Service):
+class Kafka(Startable):
     """Topics are made by `manage.py migrate_topics` only, never by a typing error of a client."""
 
     name = "kafka"

@@ -13,7 +13,7 @@ from embedded.engines import plain_environment, run_tool
 from embedded.errors import StackError
 from embedded.paths import write_private
 from embedded.process import Account
-from embedded.service import Service
+from embedded.service import Startable
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -48,7 +48,7 @@ def answers(url: str) -> bool:
         return False
 
 
-class Postgres(Service):
+class Postgres(Startable):
     """Database `nova`, owned by the role `nova`, which may log in, replicate and make databases, no more."""
 
     name = "postgres"

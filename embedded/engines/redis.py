@@ -15,7 +15,7 @@ from redis.retry import Retry
 from embedded.engines import plain_environment, run_tool
 from embedded.errors import StackError
 from embedded.paths import ROOT, SHARED, write_private
-from embedded.service import Service
+from embedded.service import Startable
 
 
 def answers(url: str) -> bool:
@@ -78,7 +78,7 @@ def _locked(package: str) -> str:
     return "\n".join(entry) + "\n"
 
 
-class Redis(Service):
+class Redis(Startable):
     """Keeps what it was told (append-only file) and never throws anything away by itself."""
 
     name = "redis"

@@ -8,6 +8,7 @@ import pytest
 from embedded import credentials, jars, preflight, stack
 from embedded.errors import StackError
 from embedded.paths import ROOT
+from embedded.service import Outside
 from embedded.stack import ENGINES, plan, without_password
 
 STEPS = ["static", "migrate", "clickhouse-schema", "topics", "cdc-connector"]
@@ -45,7 +46,7 @@ def test_engines_only(tmp_path: Path) -> None:
 def test_a_part_named_by_the_environment_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:pw@cache.example:6379/3")
     laid_out = plan(tmp_path, apps=False)
-    outside = [service for service in laid_out.services if service.outside]
+    outside = [service for service in laid_out.services if isinstance(service, Outside)]
     assert [(service.name, service.address) for service in outside] == [("redis", "redis://cache.example:6379/3")]
     assert laid_out.env["REDIS_URL"] == "redis://:pw@cache.example:6379/3"
     assert laid_out.env["REDIS_CACHE_URL"] == "redis://:pw@cache.example:6379/1"

@@ -9,12 +9,12 @@ import pytest
 from embedded.errors import StackError
 from embedded.process import Identity, boot_id, family
 from embedded.record import Record, clean, describe, myself
-from embedded.service import Program, Service
+from embedded.service import Program, Service, Startable
 from embedded.supervisor import Supervisor
 from embedded.unit import State
 
 
-class Fake(Service):
+class Fake(Startable):
     """A shell command as a part; healthy once `ready` says so."""
 
     def __init__(
