@@ -139,8 +139,14 @@ def decide(part: Partition, columns: Columns, stored_up_to: int) -> Verdict:
     asked = np.array(sorted({*np.flatnonzero(doubtful & verdict.keep).tolist(), *orphaned}), np.int64)
     stored = _stored(columns, ids, asked)
     verdict.drop(stored, "stored")
-    left = [row for row in orphaned if verdict.keep[row]]
-    verdict.drop([row for row in left if not _take_over(part, columns, ids, row, claims.foreign[row])], "claim")
+    left = np.array([row for row in sorted(orphaned) if verdict.keep[row]], np.int64)
+    # The first copy may say another time than this one (no honest resend does).
+    stored = _stored(columns, ids, left, every_day=True)
+    verdict.drop(stored, "stored")
+    verdict.drop(
+        [row for row in orphaned if verdict.keep[row] and not _take_over(part, columns, ids, row, claims.foreign[row])],
+        "claim",
+    )
     return verdict
 
 
@@ -240,18 +246,16 @@ def _take_over(part: Partition, columns: Columns, ids: Ids, row: int, owner: byt
     return bool(taken)
 
 
-_LOOK_UP = """
-SELECT event_id FROM event_ids
-WHERE day IN ({days:Array(Date)}) AND event_id IN asked
-"""
+_LOOK_UP = "SELECT event_id FROM event_ids WHERE event_id IN asked"
 
 
-def _stored(columns: Columns, ids: Ids, rows: Int64s) -> list[int]:
-    """Those of these rows whose id stands in ClickHouse already. Raises `Transient`."""
+def _stored(columns: Columns, ids: Ids, rows: Int64s, *, every_day: bool = False) -> list[int]:
+    """Those of these rows whose id stands in ClickHouse already, under the row's day. Raises `Transient`."""
     if not len(rows):
         return []
     by_id = {UUID(bytes=identifier): row for identifier, row in zip(ids[rows].tolist(), rows.tolist(), strict=True)}
     days = np.unique(columns.days[rows]).astype("datetime64[D]").tolist()
     asked = ([("id", "UUID")], [(identifier,) for identifier in by_id])
-    found = clickhouse.query(_LOOK_UP, {"days": days}, tables={"asked": asked})
+    of_days = "" if every_day else " AND day IN ({days:Array(Date)})"
+    found = clickhouse.query(_LOOK_UP + of_days, {"days": days}, tables={"asked": asked})
     return [by_id[identifier] for (identifier,) in found]

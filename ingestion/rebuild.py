@@ -31,8 +31,9 @@ class Aggregate:
     """A table that a view fills from `events`.
 
     key: what it is read by; read: what a reader gets per key, as (name, expression) for a GROUP BY; days: how many days
-    back it can be put right; by_day: whether its partitions are days; scope: for one that is not, which of its rows
-    depend on whole days only (`{first:Date}` is the first of these).
+    back it can be put right; by_day: whether its partitions are days; for one that is not, scope: which of its rows can
+    be put right, source: all events that count towards these (`{first:Date}`: the first day asked for, `{whole:Date}`:
+    the first day that is still whole in `events`).
     """
 
     name: str
@@ -41,6 +42,7 @@ class Aggregate:
     days: int = EVENT_DAYS
     by_day: bool = True
     scope: str = ""
+    source: str = ""
     day_of: str = ""
 
     @property
@@ -71,10 +73,19 @@ AGGREGATES = {
             _sums("likes", "comments", "shares", "interactions"),
             by_day=False,
             scope="day >= {first:Date}",
+            source="toDate(event_time) >= {first:Date}",
         ),
-        # Over a post's life: only for posts that are younger than the first whole day (by a day more, since a client's
-        # clock may have been behind).
-        Aggregate("post_counters", "post_day, post_id", _COUNTS, by_day=False, scope="post_day > {first:Date}"),
+        # Over a post's life: only for posts that are younger than the first day. Where a client's clock was so far
+        # behind that an event is older than its post, the event's day must be whole too.
+        Aggregate(
+            "post_counters",
+            "post_day, post_id",
+            _COUNTS,
+            by_day=False,
+            scope="post_day > {first:Date}"
+            " AND post_id NOT IN (SELECT post_id FROM events WHERE toDate(event_time) < {whole:Date})",
+            source="toDate(UUIDv7ToDateTime(post_id, 'UTC')) > {first:Date}",
+        ),
     )
 }
 
@@ -125,6 +136,7 @@ class _Rebuild:
     def __init__(self, aggregate: Aggregate, now: datetime, days: int | None, dry_run: bool, patience: float) -> None:
         self._one, self._dry_run, self._patience = aggregate, dry_run, patience
         self._first = first_whole_day(now, min(aggregate.days, days or aggregate.days))
+        self._whole = first_whole_day(now)
         self._today = now.astimezone(UTC).date()
         self._scratch = f"rebuild_{aggregate.name}"
         self._select = _view_select(aggregate.name)
@@ -177,11 +189,11 @@ class _Rebuild:
         return int(wrong)
 
     def _select_of(self, day: date | None) -> str:
-        when = "toDate(event_time) = {day:Date}" if day else "toDate(event_time) >= {first:Date}"
+        when = "toDate(event_time) = {day:Date}" if day else self._one.source
         return self._select.replace("FROM events", f"FROM (SELECT * FROM events WHERE {when}) AS events")
 
     def _params(self, day: date | None) -> dict[str, date]:
-        return {"first": self._first, **({"day": day} if day else {})}
+        return {"first": self._first, "whole": self._whole, **({"day": day} if day else {})}
 
     def _where(self, day: date | None) -> str:
         return f"{self._one.day_of} = {{day:Date}}" if day else self._one.scope

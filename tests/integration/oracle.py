@@ -103,5 +103,5 @@ def miscounted(posts: Collection[UUID]) -> dict[str, int]:
 
 def assert_exact(ids: Collection[UUID], posts: Collection[UUID]) -> None:
     """Every acknowledged id stands in ClickHouse once, and every aggregate says what the events say."""
-    assert (lost(ids), doubled(ids)) == (set(), set())
-    assert miscounted(posts) == {}
+    found = {"lost": lost(ids), "doubled": doubled(ids), "miscounted": miscounted(posts)}
+    assert not any(found.values()), found

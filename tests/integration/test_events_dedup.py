@@ -105,6 +105,17 @@ def test_a_claim_whose_event_is_stored_is_believed(take) -> None:
     assert not any(decide(take(1), read(events)))
 
 
+def test_a_copy_that_says_another_day_is_no_new_event(take) -> None:
+    identifier = uuid4()
+    first = take(0)
+    store(first, read([event(event_id=identifier)]))
+    assert decide(first, read([event(event_id=identifier)])) == [True]
+    later = event(event_id=identifier, event_time=clock.now() - timedelta(days=2))
+    assert decide(take(1), read([later])) == [False]
+    ledger.advance(first, hi=10)
+    assert decide(take(1), read([later])) == [False]
+
+
 def test_a_claim_of_a_topic_that_is_no_more_is_looked_up(take) -> None:
     batch = read([event()])
     gone = Partition(0, "events", "events", "a-topic-of-old", 0, 1, 0)
