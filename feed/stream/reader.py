@@ -45,9 +45,11 @@ class Reader:
 
     def notify(self) -> None:
         """The viewer's feed may have changed."""
-        self._look_at = min(self._look_at, monotonic())
-        # What is being found out may be older than this change.
-        self._missed = self._looking is not None
+        if self._looking is None:
+            self._look_at = min(self._look_at, monotonic())
+        else:
+            # What is being found out may be older than this change: the next look begins when this one has ended.
+            self._missed = True
         self._wake.set()
 
     def close(self) -> None:

@@ -121,6 +121,29 @@ def test_a_change_during_a_look_is_looked_at_again() -> None:
     during(Told.holding(A), story)
 
 
+def test_a_change_during_a_look_that_hangs_is_no_reason_to_hurry(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STREAM_HEARTBEAT_SECONDS = 3600
+    sleep, sleeps = Reader._sleep, list[float]()
+
+    async def counted(reader: Reader, seconds: float) -> None:
+        sleeps.append(seconds)
+        await sleep(reader, seconds)
+
+    monkeypatch.setattr(Reader, "_sleep", counted)
+
+    async def story(stream: Open) -> None:
+        await stream.next_look()
+        stream.reader.notify()
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    during(Told.holding(A), story)
+    # Until the look ends, and once more for the change.
+    assert len(sleeps) <= 3
+
+
 def test_a_look_that_fails_is_made_again() -> None:
     async def story(stream: Open) -> None:
         (await stream.next_look()).set_exception(Transient("nothing answers"))
