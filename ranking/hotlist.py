@@ -147,5 +147,5 @@ def _visible(viewer: str, posts: Collection[str], now: datetime) -> Collection[s
 
 def _as_seen(item: bytes) -> bytes:
     # The last one: behind it stand numbers only.
-    head, _, tail = item.rpartition(b'"seen":false')
-    return head + b'"seen":true' + tail
+    head, unseen, tail = item.rpartition(b'"seen":false')
+    return head + b'"seen":true' + tail if unseen else item
