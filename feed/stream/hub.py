@@ -100,6 +100,9 @@ class Hub:
                 if self._sees:
                     log.warning("streams only beat while Redis does not answer: %s", error)
                 self._sees = False
+            except Exception:
+                # Else one fault would leave everybody here without news, and their places to end.
+                log.exception("a look at all feeds failed; the next one is made all the same")
             if monotonic() >= hold_at:
                 hold_at = monotonic() + settings.STREAM_LEASE_SECONDS / 3
                 held = [(one.viewer, one.place) for some in self._readers.values() for one in some if one.place]
