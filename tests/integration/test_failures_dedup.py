@@ -75,7 +75,7 @@ def test_a_resend_after_the_claims_have_ended(crowd: Crowd, settings) -> None:
 def test_claims_that_ended_and_are_believed_double(crowd: Crowd, settings, monkeypatch) -> None:
     """Negative control of case 21: without the look-up the resend counts twice."""
     settings.DEDUP_TTL_SECONDS = 2
-    monkeypatch.setattr(dedup, "_stored", lambda columns, ids, rows: [])
+    monkeypatch.setattr(dedup, "_stored", lambda *given, **named: [])
     events = crowd.events(100)
     part, _ = claim_of(uuid4().hex)
     sink = EventsSink()
