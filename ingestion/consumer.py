@@ -133,7 +133,7 @@ class Runtime:
         messages = sum(len(held.batcher) + held.flying for held in self._held.values())
         size = sum(held.batcher.size + held.flying_size for held in self._held.values())
         # A batch to redo is as large as it once was, whatever the settings say now, and waits as it comes.
-        redo = sum(held.pending.hi - held.pending.lo for held in self._held.values() if held.pending)
+        redo = sum(held.redoing for held in self._held.values())
         room = _WAITING_BATCHES * self._bounds.messages + redo - messages if redo or size < _WAITING_BYTES else 0
         waited = self._full.lasts(room <= 0)
         if room > 0:

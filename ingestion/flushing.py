@@ -37,6 +37,13 @@ class Held:
     fenced_at: float | None = None
     gone: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def redoing(self) -> int:
+        """How many offsets the batch to redo spans, as long as some of them are to come."""
+        if self.pending is None or self.fenced_at is not None or self.batcher.next_offset > self.pending.hi:
+            return 0
+        return self.pending.hi - self.pending.lo + 1
+
     def give_up(self) -> None:
         """Write nothing more for this partition; what waits is forgotten, a retry ends."""
         self.part.alive = False

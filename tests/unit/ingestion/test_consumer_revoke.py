@@ -37,10 +37,15 @@ class SlowSink:
 
 
 class Client:
-    """A consumer whose partitions were taken away: it refuses commits."""
+    """A consumer whose partitions were taken away: it refuses commits, and nothing comes."""
 
     def __init__(self) -> None:
         self.unassigned: list[TopicPartition] = []
+        self.asked: list[int] = []
+
+    def consume(self, most: int, wait: float) -> list[Message]:
+        self.asked.append(most)
+        return []
 
     def commit(self, **arguments: object) -> None:
         raise KafkaException(KafkaError(KafkaError._STATE))
@@ -108,6 +113,25 @@ def test_small_batches_leave_one_after_the_other_and_a_full_one_at_once(sink) ->
         runtime._hand_out(Client())
     assert [held.flying for held in (small, other, full)] == [3, 0, 10]
     sink.allowed.set()
+
+
+def fetched(runtime: Runtime) -> int:
+    """How many messages the runtime asks Kafka for."""
+    client = Client()
+    runtime._fetch(client)  # type: ignore[arg-type]
+    return sum(client.asked)
+
+
+def test_only_what_is_lacking_of_a_batch_to_redo_is_fetched_beyond_the_memory(runtime) -> None:
+    redone, other = hold(runtime, range(5)), hold(runtime, range(3), 1)
+    redone.pending = Pending(0, 99, None, "token", None)  # type: ignore[arg-type]
+    other.batcher.size = 10**9
+    assert fetched(runtime) > 90
+    redone.fenced_at = 1.0
+    assert fetched(runtime) == 0, "it went to somebody else"
+    redone.fenced_at = None
+    redone.batcher.next_offset = 100
+    assert fetched(runtime) == 0, "it is all here"
 
 
 @pytest.mark.parametrize(
