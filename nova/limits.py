@@ -31,7 +31,8 @@ _LEAVE_REDIS_SECONDS = 2.0
 _LOCAL_WINDOWS = 50_000
 _NOTED = "nova.rate_verdict"
 
-# Counts one call. Returns the calls of this window so far and the milliseconds until it closes.
+# Counts one call. Returns the calls of this window so far and the milliseconds until it closes, as text: beside another
+# script's answer a table would be sent on its own, and wake the reader once more.
 _COUNT = """
 local calls = redis.call('INCR', KEYS[1])
 local left = redis.call('PTTL', KEYS[1])
@@ -39,7 +40,7 @@ if left < 0 then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
   left = tonumber(ARGV[1])
 end
-return {calls, left}
+return calls .. ' ' .. left
 """
 
 
@@ -93,11 +94,15 @@ def _count(key: str) -> tuple[int, float]:
     global _redis_again_at
     if time.monotonic() >= _redis_again_at:
         try:
-            calls, left = redis.cache().eval(_COUNT, 1, key, WINDOW_SECONDS * 1000)
-            return int(calls), int(left) / 1000
+            return _read(redis.cache().eval(_COUNT, 1, key, WINDOW_SECONDS * 1000))
         except RedisError:
             _redis_again_at = time.monotonic() + _LEAVE_REDIS_SECONDS
     return local.count(key)
+
+
+def _read(answer: Any) -> tuple[int, float]:
+    calls, left = answer.split()
+    return int(calls), int(left) / 1000
 
 
 def check(viewer: Any, scope: str) -> Verdict | None:
@@ -112,18 +117,18 @@ def _verdict(scope: str, calls: int, left: float) -> Verdict:
     return Verdict(calls <= limit, limit, max(0, limit - calls), max(1, math.ceil(left)))
 
 
-def _key(identifier: UUID, scope: str) -> str:
+def _key(identifier: UUID | str, scope: str) -> str:
     return f"limit:v1:{scope}:{identifier}"
 
 
-def counting(identifier: UUID, scope: str) -> redis.Call:
+def counting(identifier: UUID | str, scope: str) -> redis.Call:
     """The call of Redis' that counts, for whoever asks it something else in the same round trip."""
     return redis.Call(_script(), [_key(identifier, scope)], [WINDOW_SECONDS * 1000])
 
 
 def counted(environ: dict[str, Any], scope: str, answer: Any) -> Verdict:
     """What the answer to `counting` says, noted in the request's environment: `enforce` then counts it no more."""
-    verdict = _verdict(scope, int(answer[0]), int(answer[1]) / 1000)
+    verdict = _verdict(scope, *_read(answer))
     environ[_NOTED] = verdict
     return verdict
 

@@ -20,7 +20,7 @@ from redis.commands.core import Script
 from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
-_CHUNK = 1 << 17
+_CHUNK = 1 << 16
 
 
 def _client(url: str, timeout: float) -> redis.Redis:
@@ -67,6 +67,7 @@ class _Line:
     def __init__(self, connection: Any) -> None:
         connection.connect()
         self._connection, self._reader = connection, hiredis.Reader()
+        self._got: Any = bytearray(_CHUNK)  # the reader's types know no buffers, it does
         self._socket: socket.socket = connection._sock
         if isinstance(self._socket, ssl.SSLSocket):
             return  # which keeps the time in Python whatever is asked of it
@@ -83,8 +84,8 @@ class _Line:
             answer = self._reader.gets()
             if answer is not False:
                 answers.append(answer)
-            elif some := self._socket.recv(_CHUNK):
-                self._reader.feed(some)
+            elif size := self._socket.recv_into(self._got):
+                self._reader.feed(self._got, 0, size)
             else:
                 raise ConnectionResetError("Redis closed the connection")
         for answer in answers:

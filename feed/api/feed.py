@@ -95,4 +95,4 @@ def _body(page: pipeline.Page, seconds: float) -> bytes:
 def body(posts: bytes, about: dict[str, Any], seconds: float) -> bytes:
     """The answer: the posts as they are kept, never read and written again, and what is said of them."""
     about["latency_ms"] = round(seconds * 1000, 2)
-    return b'{"posts":[' + posts + b"]," + to_json(about)[1:]
+    return b"".join((b'{"posts":[', posts, b"],", to_json(about)[1:]))
