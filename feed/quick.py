@@ -6,7 +6,7 @@ used up, a feed that must be made, Redis away) is left to Django, where no call 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from io import BytesIO
 from time import perf_counter
 from typing import Any
@@ -21,9 +21,9 @@ from rest_framework.exceptions import ValidationError
 
 from feed.api.feed import SCOPE, asked_for, body
 from nova import identity, limits
-from nova.metrics import Answered
 from nova.middleware import identifier_of
 from nova.rest import JSON
+from nova.tally import Answered
 from ranking import pipeline
 
 # Each address and the view that it belongs to in the metrics.
@@ -38,9 +38,7 @@ class QuickFeed:
 
     def __init__(self, django: Application) -> None:
         self._django = django
-        schemes = ("http", "https")
-        self._headers = {scheme: _headers_of_all(scheme) for scheme in schemes}
-        self._answered = {(view, scheme): Answered(name, scheme) for view, name in _VIEWS.items() for scheme in schemes}
+        self._headers = {scheme: _headers_of_all(scheme) for scheme in ("http", "https")}
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] in _VIEWS and environ["REQUEST_METHOD"] == "GET":
@@ -63,8 +61,8 @@ class QuickFeed:
         verdict = limits.counted(environ, SCOPE, found.beside) if counting else None
         if found.ready is None or (verdict and not verdict.allowed):
             return None
-        found.ready.count()
-        content = body(found.ready.posts, _about(found.ready), perf_counter() - began)
+        page = found.ready
+        content = body(page.posts, _about(page), perf_counter() - began)
         scheme = _scheme(environ)
         headers = [
             *self._headers[scheme],
@@ -72,8 +70,15 @@ class QuickFeed:
             ("Content-Length", str(len(content))),
             ("X-Request-ID", identifier_of(environ)),
         ]
-        self._answered[environ["PATH_INFO"], scheme].count(perf_counter() - began, len(content))
+        kind = answered(environ["PATH_INFO"], scheme, page.about.algorithm, page.about.experiment)
+        kind.count(perf_counter() - began, len(content))
         return headers, content
+
+
+@cache
+def answered(path: str, scheme: str, algorithm: str, experiment: str) -> Answered:
+    """Where answers of a kind are counted."""
+    return Answered(_VIEWS[path], scheme, pipeline.counters(algorithm, experiment))
 
 
 def _about(page: pipeline.Ready) -> dict[str, Any]:

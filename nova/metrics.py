@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from django.http import HttpRequest, HttpResponse
-from django_prometheus.middleware import Metrics
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -252,38 +251,6 @@ SHARED.register(_shared)
 def read_shared_from(source: Callable[[], Iterable[Reading]]) -> None:
     """Name the function that reads the values of `Shared` metrics: (metric, values of its labels, value)."""
     _shared.read = source
-
-
-class Answered:
-    """What django-prometheus counts for a GET that was answered with 200, for a view that its middleware does not see.
-
-    The counters are looked up once: that costs more than to raise them.
-    """
-
-    def __init__(self, view: str, transport: str) -> None:
-        known = Metrics.get_instance()
-        labels = {"view": view, "method": "GET"}
-        self._raised = (
-            known.requests_total,
-            known.responses_total,
-            known.requests_by_method.labels(method="GET"),
-            known.requests_by_transport.labels(transport=transport),
-            known.requests_by_view_transport_method.labels(transport=transport, **labels),
-            known.responses_by_status.labels(status="200"),
-            known.responses_by_status_view_method.labels(status="200", **labels),
-            known.responses_by_charset.labels(charset="utf-8"),
-        )
-        self._seconds = (known.requests_latency_before, known.requests_latency_by_view_method.labels(**labels))
-        self._received, self._sent = known.requests_body_bytes, known.responses_body_bytes
-
-    def count(self, seconds: float, size: int) -> None:
-        """One answer: how long it took, and the bytes of its body."""
-        for counter in self._raised:
-            counter.inc()
-        for histogram in self._seconds:
-            histogram.observe(seconds)
-        self._received.observe(0)
-        self._sent.observe(size)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

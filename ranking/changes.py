@@ -6,7 +6,8 @@ from uuid import UUID
 
 from nova import generations, redis
 from ranking import snapshot
-from ranking.snapshot import About, Missing
+from ranking.about import About
+from ranking.snapshot import Missing
 
 _VIEWERS_AT_ONCE = 500
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cache as once
 from time import monotonic
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from nova import clock
@@ -28,12 +29,25 @@ _again_at = 0.0
 
 def weights_of(viewer: str, now: datetime) -> Weights:
     """What the parts of the viewer's scores weigh: by their experiment, else by the settings."""
-    running = {one.salt: one for one in _active() if one.runs(now)}
-    chosen = split.choose(viewer, {salt: one.share for salt, one in running.items()}) if running else None
-    if chosen is None:
+    one = _of(viewer, now)
+    if one is None:
         return Weights.configured()
-    one = running[chosen]
     return Weights(one.freshness, one.engagement, one.affinity, one.decay, one.label, experiment=one.name)
+
+
+def version_of(viewer: str, now: datetime) -> str:
+    """The version of the viewer's weights, without the weights."""
+    one = _of(viewer, now)
+    return str(settings.RANKING_VERSION) if one is None else one.label
+
+
+def _of(viewer: str, now: datetime) -> Experiment | None:
+    active = _active()
+    if not active:
+        return None
+    running = {one.salt: one for one in active if one.runs(now)}
+    chosen = split.choose(viewer, {salt: one.share for salt, one in running.items()})
+    return None if chosen is None else running[chosen]
 
 
 def save(experiment: Experiment, by: str) -> None:

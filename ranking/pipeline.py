@@ -15,6 +15,7 @@ import orjson
 
 from nova import clock, generations, metrics
 from ranking import breaker, building, hotlist, split, why_facts
+from ranking.about import About
 from ranking.building import CH, TIME
 from ranking.changes import Changes, count_newer, is_snapshot, marks
 from ranking.cursor import Cursor, InvalidCursor
@@ -22,8 +23,7 @@ from ranking.entries import Entry
 from ranking.hotlist import Trending
 from ranking.ladder import ALL, first
 from ranking.paging import following, without_hidden
-from ranking.ready import Ready, ready
-from ranking.snapshot import About
+from ranking.ready import Ready, counters, ready
 from ranking.trending import WINDOWS
 from ranking.why import Why
 from ranking.why_facts import NoSuchPost
@@ -40,6 +40,7 @@ __all__ = [
     "Why",
     "breaker_state",
     "changes",
+    "counters",
     "invalidate",
     "is_snapshot",
     "marks",

@@ -6,13 +6,18 @@ never builds: for whatever is not simply there, `pipeline.page` is the way.
 
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+from prometheus_client import Counter
+
 from nova import clock, metrics, redis
-from ranking import building, cache, snapshot, split
+from ranking import building, cache, experiments, head, snapshot, split
+from ranking.about import About
 from ranking.cursor import Cursor
-from ranking.snapshot import About, Head
+from ranking.head import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,13 @@ class Ready:
     posts: bytes
     cursor: str | None
 
-    def count(self) -> None:
-        """Note in the metrics that it was served."""
-        metrics.FEED_ANSWERS.labels(self.about.algorithm, building.HIT).inc()
-        metrics.FEED_EXPERIMENT_ANSWERS.labels(self.about.experiment or "none", building.HIT).inc()
+
+def counters(algorithm: str, experiment: str) -> tuple[Counter, ...]:
+    """What is raised by one for each page that is served; experiment: "" for none."""
+    return (
+        metrics.FEED_ANSWERS.labels(algorithm, building.HIT),
+        metrics.FEED_EXPERIMENT_ANSWERS.labels(experiment or "none", building.HIT),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +58,11 @@ class _Sent:
     def get(self, name: tuple[str, str, int]) -> tuple[Head, Ready] | None:
         return self._pages.get(name)
 
-    def put(self, name: tuple[str, str, int], head: Head, ready: Ready) -> None:
+    def put(self, name: tuple[str, str, int], found: Head, ready: Ready) -> None:
         with self._lock:
             self._forget(name)
-            self._pages[name] = head, ready
-            self._size += len(head.posts)
+            self._pages[name] = found, ready
+            self._size += len(found.posts)
             while self._size > self._most:
                 self._forget(next(iter(self._pages)))
 
@@ -74,28 +82,33 @@ def ready(viewer_id: UUID, *, limit: int, algo: str | None, beside: redis.Call |
     name = viewer, algorithm, limit
     sent = _sent.get(name)
     known = sent[0] if sent else None
-    reading = snapshot.reading_head(viewer, algorithm, limit, known)
+    reading = snapshot.reading_head(viewer, algorithm, known)
     calls = (reading,) if beside is None else (reading, beside)
     answers = cache.ask(lambda _: redis.together(*calls), None)
     if answers is None:
         return None
-    head = snapshot.head(answers[0], known)
+    found = head.read(answers[0], known, limit)
     page = None
-    if head is not None and _is_good(viewer, algorithm, head):
-        page = sent[1] if sent and head is known else _page(viewer, algorithm, head)
-        if head is not known:
-            _sent.put(name, head, page)
+    if found is not None and _is_good(viewer, algorithm, found):
+        page = sent[1] if sent and known and found.posts is known.posts else _page(viewer, algorithm, found)
+        if found is not known:
+            _sent.put(name, found, page)
     return Found(page, answers[1] if beside else None)
 
 
-def _is_good(viewer: str, algorithm: str, head: Head) -> bool:
+def _is_good(viewer: str, algorithm: str, found: Head) -> bool:
     now = clock.now()
-    version = building.weights_of(viewer, algorithm, now).version
-    return head.about.is_fresh(now) and head.about.is_current(head.generation, version)
+    version = _version(viewer, algorithm, now)
+    return found.about.is_fresh(now) and found.about.is_current(found.generation, version)
 
 
-def _page(viewer: str, algorithm: str, head: Head) -> Ready:
-    about, cursor = head.about, None
-    if head.has_more:
-        cursor = Cursor(about.snapshot, head.after, about.shown, head.last, about.algorithm, algorithm).encode(viewer)
-    return Ready(about, head.posts, cursor)
+def _version(viewer: str, algorithm: str, now: datetime) -> str:
+    """The version of `building.weights_of`."""
+    return experiments.version_of(viewer, now) if algorithm == building.CH else str(settings.RANKING_VERSION)
+
+
+def _page(viewer: str, algorithm: str, found: Head) -> Ready:
+    about, cursor = found.about, None
+    if found.has_more:
+        cursor = Cursor(about.snapshot, found.after, about.shown, found.last, about.algorithm, algorithm).encode(viewer)
+    return Ready(about, found.posts, cursor)

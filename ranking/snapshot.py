@@ -1,6 +1,7 @@
 """The feeds kept in Redis: immutable snapshots, and a pointer to each viewer's newest.
 
     feed:v1:{viewer}                  pointer: "snapshot generation started"; …:time for the feed in order of time
+    feed:v1:{viewer}:head             the beginning of the newest, as it is sent (head.py); …:time:head likewise
     feed:v1:{viewer}:{snapshot}       list: first what is known of the snapshot (JSON), then its entries, packed
     feed:v1:{viewer}:{snapshot}:why   the explanation of each entry, compressed
     feed:v1:{viewer}:{snapshot}:ids   the ids in order, kept longer: what a reader was shown of a snapshot that is gone
@@ -12,7 +13,7 @@ A read is one round trip. Without Redis nothing is found and nothing is kept; no
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache as once
 from random import uniform
@@ -24,7 +25,8 @@ from redis.commands.core import Script
 
 from nova import generations
 from nova.redis import Call
-from ranking import cache, entries, memory
+from ranking import cache, entries, head, memory
+from ranking.about import About
 from ranking.entries import Entry
 from ranking.scoring import Weights
 
@@ -37,12 +39,10 @@ _TIME_SOFT_SECONDS = 10
 _IDS_TTLS = 4
 TIME = "time"
 
-# KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, then "1" to explain,
-# "0" not to, or "json" and the state of what is known already. Returns the viewer's generation and, when the snapshot
-# is there, what is known of it, how many entries it has, the position after the last one read, the entries, their
-# positions and all explanations; for "json" the sort key of the last entry, the posts of all as they are sent, and the
-# state (the snapshot and the deletions known of), or nothing but the state when that is the known one. Deleted posts
-# are left out, the room is filled.
+# KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, "1" to explain.
+# Returns the viewer's generation and, when the snapshot is there, what is known of it, how many entries it has, the
+# position after the last one read, the entries, their positions and all explanations. Deleted posts are left out, the
+# room is filled.
 _READ = (
     """
 local generation = redis.call('GET', KEYS[2]) or '0'
@@ -52,9 +52,7 @@ if snapshot == '' then
   if not pointer then return {generation} end
   snapshot = string.match(pointer, '^%S+')
 end
-local newest = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
-local state = snapshot .. ' ' .. (newest and newest .. ' ' .. redis.call('ZCARD', KEYS[3]) or '')
-if ARGV[6] == state then return {generation, state} end
+local are_gone = redis.call('EXISTS', KEYS[3]) == 1
 local prefix = ARGV[1]
 local list = prefix .. snapshot
 local about = redis.call('LINDEX', list, 0)
@@ -71,26 +69,22 @@ while #read < limit and position < length do
   local last = math.min(length, position + limit - #read)
   local chunk = redis.call('LRANGE', list, position + 1, last)
   for index, entry in ipairs(chunk) do
-    if not (newest and redis.call('ZSCORE', KEYS[3], string.sub(entry, 36, 71))) then
+    if not (are_gone and redis.call('ZSCORE', KEYS[3], string.sub(entry, 36, 71))) then
       read[#read + 1] = entry
       positions[#positions + 1] = position + index
     end
   end
   position = last
 end
-if ARGV[5] == 'json' then
-  local key = string.sub(read[#read] or '', 1, 71)
-  for index, entry in ipairs(read) do read[index] = string.sub(entry, 108) end
-  return {generation, about, length, position, key, table.concat(read, ','), state}
-end
 local whys = ARGV[5] == '1' and redis.call('GET', list .. ':why') or ''
 return {generation, about, length, position, read, positions, whys}
 """
 )
 
-# KEYS: pointer, generation. ARGV: snapshot, its generation, when it was started, milliseconds to live.
+# KEYS: pointer, generation, head. ARGV: snapshot, its generation, when it was started, milliseconds to live, its head.
 # A snapshot of an older generation than the pointer's, or begun earlier in the same one, changes nothing.
-_POINT = """
+_POINT = (
+    """
 local pointer = redis.call('GET', KEYS[1])
 if pointer and ARGV[2] ~= (redis.call('GET', KEYS[2]) or '0') then
   local generation = string.match(pointer, '^%S+ (%d+)')
@@ -100,33 +94,12 @@ elseif pointer then
   if generation == ARGV[2] and tonumber(started) > tonumber(ARGV[3]) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
-return 1
 """
+    + head.WRITE
+    + "return 1"
+)
 
 _UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What is known of a snapshot. Times in Unix seconds, but generated_at. shown: how many posts the reader had of
-    earlier snapshots before the first of this one; their ids precede its own."""
-
-    snapshot: str
-    algorithm: str
-    generation: int
-    generated_at: str
-    started: float
-    fresh_until: float
-    version: str
-    shown: int = 0
-    experiment: str = ""
-
-    def is_current(self, generation: int, version: str) -> bool:
-        """Made since the viewer's feed was last invalidated, with the weights of now."""
-        return self.generation == generation and self.version == version
-
-    def is_fresh(self, now: datetime) -> bool:
-        return now.timestamp() < self.fresh_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,39 +191,9 @@ def read(
     return Slice(About(**orjson.loads(about)), generation, [Entry(*one) for one in whole], after, length)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The beginning of a snapshot as it is sent. posts: JSON values with commas between them; last: the sort key of the
-    last one; state: while Redis names the same, the posts are the same; the rest as in `Slice`."""
-
-    about: About
-    generation: int
-    posts: bytes
-    last: str
-    after: int
-    length: int
-    state: bytes
-
-    @property
-    def has_more(self) -> bool:
-        return self.after < self.length and bool(self.posts)
-
-
-def reading_head(viewer: str, algorithm: str, limit: int, known: Head | None) -> Call:
-    """The call of Redis' that reads the beginning of the newest snapshot, for `head`. known: what was read before; its
-    posts need not travel again while it is the newest and no post was deleted since."""
-    keys = [pointer(viewer, algorithm), generations.key(viewer), GONE]
-    return Call(_script(_READ), keys, [key(viewer, ""), "", 0, limit, "json", known.state if known else "-"])
-
-
-def head(answer: Any, known: Head | None) -> Head | None:
-    """What the answer to `reading_head` says; None when there is no snapshot."""
-    if len(answer) == 1:
-        return None
-    if len(answer) == 2 and known is not None:
-        return known if known.generation == int(answer[0]) else replace(known, generation=int(answer[0]))
-    generation, about, length, after, last, posts, state = answer
-    return Head(About(**orjson.loads(about)), int(generation), posts, last.decode(), after, length, state)
+def reading_head(viewer: str, algorithm: str, known: head.Head | None) -> Call:
+    """The call of Redis' that reads the newest snapshot's head, for `head.read`. known: what was read before."""
+    return head.reading(pointer(viewer, algorithm), generations.key(viewer), GONE, known)
 
 
 def keep(viewer: str, made: Snapshot, *, shown: Sequence[str] = (), pointed: bool = True) -> bool:
@@ -270,14 +213,15 @@ def _keep(redis: Any, viewer: str, made: Snapshot, shown: Sequence[str], pointed
     pipeline.set(f"{name}:ids", ids, ex=_IDS_TTLS * hard)
     memory.bound(pipeline, key(viewer, ""), made.about.snapshot, 1000 * _IDS_TTLS * hard)
     if pointed:
-        last, head = key(viewer, LAST_GOOD), made.entries[:_LAST_GOOD_POSTS]
+        last, best = key(viewer, LAST_GOOD), made.entries[:_LAST_GOOD_POSTS]
         pipeline.delete(last)
-        pipeline.rpush(last, about, *(entry.packed for entry in head))
+        pipeline.rpush(last, about, *(entry.packed for entry in best))
         pipeline.expire(last, settings.LAST_GOOD_SECONDS)
-        pipeline.set(f"{last}:why", memory.packed(head), ex=settings.LAST_GOOD_SECONDS)
-        keys = [pointer(viewer, made.about.algorithm), generations.key(viewer)]
+        pipeline.set(f"{last}:why", memory.packed(best), ex=settings.LAST_GOOD_SECONDS)
+        name = pointer(viewer, made.about.algorithm)
+        keys = [name, generations.key(viewer), head.key(name)]
         arguments = [made.about.snapshot, made.about.generation, int(made.about.started * 1000), hard * 1000]
-        pipeline.eval(_POINT, len(keys), *keys, *arguments)
+        pipeline.eval(_POINT, len(keys), *keys, *arguments, *head.packed(made.about, made.entries))
     return bool(pipeline.execute()[-1])
 
 

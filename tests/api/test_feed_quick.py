@@ -13,10 +13,11 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from prometheus_client import REGISTRY
 
-from feed.quick import QuickFeed
+from feed.quick import QuickFeed, answered
 from nova import identity, redis
 from nova.management.commands.issue_token import issue
-from ranking import pipeline, snapshot
+from ranking import head, pipeline, snapshot
+from tests.client import wait_until
 from tests.feeds import Feeds, invalidate, member
 
 pytest_plugins = ["tests.ranking_fixtures"]
@@ -73,6 +74,13 @@ def test_the_short_way_is_taken(client, short_way_only, path: str, query: str) -
     answer = client.get(f"{path}?{query}")
     assert answer.status_code == 200
     assert len(answer.json()["posts"]) == (3 if query == "limit=3" else 10)
+
+
+def test_the_short_way_is_taken_in_order_of_time_too(client, monkeypatch) -> None:
+    made = client.get("/api/feed?algo=time").json()
+    monkeypatch.setattr(pipeline, "page", lambda *_, **__: pytest.fail("the long way was taken"))
+    kept = client.get("/api/feed?algo=time").json()
+    assert (kept["posts"], kept["algorithm"], kept["snapshot"]) == (made["posts"], "time", made["snapshot"])
 
 
 @pytest.mark.parametrize("limit", [1, 4, 10, 50])
@@ -133,27 +141,74 @@ def test_a_deleted_post_is_left_out_and_its_place_filled(client, short_way_only)
     assert (page["posts"], page["has_more"], page["cursor"]) == ([], False, None)
 
 
-def _lists_read() -> int:
-    """How often Redis has read entries of snapshots."""
-    return int(redis.cache().info("commandstats")["cmdstat_lrange"]["calls"])
+def _asked_redis(command: str) -> int:
+    """How often Redis has run a command, in scripts too."""
+    return int(redis.cache().info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
 
 def test_a_page_sent_before_is_sent_again_only_while_nothing_changed(client, viewer: UUID, short_way_only) -> None:
-    whole = [post["id"] for post in client.get("/api/feed").json()["posts"]]
-    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole
-    redis.cache().zadd(snapshot.GONE, {whole[0]: 1.0})
-    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole[1:]
-    read = _lists_read()
-    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole[1:]
-    assert _lists_read() == read, "the posts travelled again"
-    redis.cache().zadd(snapshot.GONE, {str(member()): 2.0})
-    assert [post["id"] for post in client.get("/api/feed").json()["posts"]] == whole[1:]
-    assert _lists_read() > read
+    def shown() -> tuple[list[str], int]:
+        """The posts, and how often Redis had to look into the head for them."""
+        before = _asked_redis("hmget")
+        found = [post["id"] for post in client.get("/api/feed").json()["posts"]]
+        return found, _asked_redis("hmget") - before
+
+    whole, _ = shown()
+    assert shown() == (whole, 0)
+    redis.cache().zadd(snapshot.GONE, {str(member()): 1.0})
+    assert shown() == (whole, 1), "posts travelled again because of another's deletion"
+    assert shown() == (whole, 0)
+    redis.cache().zadd(snapshot.GONE, {whole[0]: 2.0})
+    assert shown() == (whole[1:], 2)
+    assert shown() == (whole[1:], 0)
+    redis.cache().zadd(snapshot.GONE, {str(member()): 3.0})
+    assert shown() == (whole[1:], 2)
     redis.cache().delete(snapshot.GONE)
-    pipeline.rank(viewer)
+    assert shown() == (whole, 2)
+    name = pipeline.rank(viewer)
     again = client.get("/api/feed").json()
-    assert [post["id"] for post in again["posts"]] == whole
-    assert again["cache_hit"]
+    assert ([post["id"] for post in again["posts"]], again["snapshot"], again["cache_hit"]) == (whole, name, True)
+
+
+def test_redis_compares_a_head_with_the_same_deletions_once(client, short_way_only) -> None:
+    whole = client.get("/api/feed").json()["posts"]
+    for deleted in range(2):
+        redis.cache().zadd(snapshot.GONE, {str(member()): float(deleted)})
+        compared = _asked_redis("zmscore")
+        # Each of these pages is new to this process.
+        for limit in range(1 + 5 * deleted, 6 + 5 * deleted):
+            assert client.get(f"/api/feed?limit={limit}").json()["posts"] == whole[:limit]
+        assert _asked_redis("zmscore") - compared == 1
+    redis.cache().zadd(snapshot.GONE, {whole[2]["id"]: 2.0})
+    for limit in (8, 9):
+        assert client.get(f"/api/feed?limit={limit}").json()["posts"] == [*whole[:2], *whole[3 : limit + 1]]
+
+
+def test_what_the_head_does_not_hold_is_read_from_the_list(client, viewer: UUID, monkeypatch) -> None:
+    monkeypatch.setattr(head, "POSTS", 4)
+    pipeline.rank(viewer)
+    whole = [post["id"] for post in client.get("/api/feed").json()["posts"]]
+    assert len(whole) == 10
+    monkeypatch.setattr(snapshot, "read", lambda *_, **__: pytest.fail("the list was read"))
+    assert [post["id"] for post in client.get("/api/feed?limit=4").json()["posts"]] == whole[:4]
+    redis.cache().zadd(snapshot.GONE, {whole[1]: 1.0})
+    assert [post["id"] for post in client.get("/api/feed?limit=3").json()["posts"]] == [whole[0], *whole[2:4]]
+    monkeypatch.undo()
+    page = client.get("/api/feed?limit=4").json()
+    assert [post["id"] for post in page["posts"]] == [whole[0], *whole[2:5]]
+    rest = client.get("/api/feed", {"cursor": page["cursor"]}).json()
+    assert [post["id"] for post in rest["posts"]] == whole[5:]
+
+
+def test_without_its_head_or_with_an_older_ones_a_feed_is_read_from_the_list(client, viewer: UUID) -> None:
+    name = head.key(snapshot.pointer(str(viewer), "ch"))
+    assert 0 < redis.cache().ttl(name) <= redis.cache().ttl(snapshot.pointer(str(viewer), "ch"))
+    older = redis.cache().hgetall(name)
+    there = pipeline.rank(viewer)
+    for spoil in (lambda: redis.cache().hset(name, mapping=older), lambda: redis.cache().delete(name)):
+        spoil()
+        page = client.get("/api/feed").json()
+        assert (len(page["posts"]), page["cache_hit"], page["snapshot"]) == (10, True, there)
 
 
 def test_what_was_invalidated_is_made_anew(client, viewer: UUID) -> None:
@@ -202,9 +257,10 @@ def test_it_is_counted_as_every_call(client, short_way_only) -> None:
         ]
         return [REGISTRY.get_sample_value(name, sample) or 0 for name, sample in wanted]
 
+    answered("/api/feed", "http", "ch", "").add_up()
     before = counted()
     client.get("/api/feed")
-    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1] * 6
+    wait_until(lambda: counted() == [number + 1 for number in before], "the answer in the metrics")
 
 
 def test_redis_forgets_its_scripts_and_its_clients(client, short_way_only) -> None:
