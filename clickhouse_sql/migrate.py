@@ -38,6 +38,8 @@ def _alone() -> Iterator[None]:
 def migrate(report: Callable[[str], None] = lambda line: None) -> int:
     """Make the database and everything in it; how many scripts ran. `report` is told each script's name.
 
+    On a cluster every statement reaches every host; what the host asked has already is not counted.
+
     Raises `nova.errors.NovaError` when ClickHouse refuses a statement; what ran before it stays, and running again
     goes on from there.
     """
@@ -68,10 +70,13 @@ def migrate(report: Callable[[str], None] = lambda line: None) -> int:
             clickhouse.command("INSERT INTO schema_changes (name) VALUES ({name:String})", {"name": script.name})
         for script in schema.declared():
             for statement in _wanted(script).statements:
-                if _creates(statement) not in present:
+                absent = _creates(statement) not in present
+                if absent:
                     report(script.name)
-                    clickhouse.command(statement)
                     ran += 1
+                # Another host of the cluster may have been down then, or be new.
+                if absent or on:
+                    clickhouse.command(statement)
     return ran
 
 

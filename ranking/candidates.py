@@ -1,14 +1,15 @@
 """What could stand in a viewer's feed: three sources and what is known of them, asked of ClickHouse in one deadline.
 
-Each source is ordered before it is cut, posts not yet seen first, so that filtering never leaves a page short. Own
-posts, deleted posts, and authors blocked either way or muted never come out of here.
+First what is known of the viewer, once for all sources; then the sources, side by side; then the counts of what they
+proposed. Each source is ordered before it is cut, posts not yet seen first, so that filtering never leaves a page
+short. Own posts, deleted posts, and authors blocked either way or muted never come out of here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
@@ -32,10 +33,6 @@ NEWEST = "newest"
 
 
 _NOBODY = str(UUID(int=0))
-# A deleted post is left out by every reader meanwhile.
-_HOT_SECONDS = 10.0
-# When the list was made, until when its posts are believed, and the posts.
-_hot: tuple[datetime | None, float, list[Post]] = (None, 0.0, [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,39 @@ class Gathered:
     candidates: list[Candidate]
     counts: Mapping[str, Counts]
     interactions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What is known of a viewer. hidden: authors whose posts are not for them, themselves among these; seen: posts they
+    saw lately; interactions: by author id."""
+
+    hidden: set[str]
+    seen: set[str]
+    interactions: Mapping[str, int]
+
+    def closest(self, most: int) -> list[str]:
+        """The authors with whom they had most to do, of those whose posts are for them."""
+        known = [(number, author) for author, number in self.interactions.items() if author not in self.hidden]
+        known.sort(key=lambda one: (-one[0], one[1]))
+        return [author for _, author in known[:most]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hot:
+    """The hottest posts of the day as anyone may see them, and their counts. listed: when the job made its list; until:
+    how long the posts and counts are believed."""
+
+    listed: datetime | None
+    until: float
+    posts: list[Post]
+    counts: Mapping[str, Counts]
+
+
+_NOTHING_HOT = _Hot(None, 0.0, [], {})
+# A deleted post is left out by every reader meanwhile.
+_HOT_SECONDS = 10.0
+_hot = _NOTHING_HOT
 
 
 class Deadline:
@@ -70,38 +100,39 @@ def gather(viewer: str, now: datetime) -> Gathered:
     """Everything that ranking needs to know of a viewer. Raises a `nova.errors` class when ClickHouse does not answer
     in full within `settings.CLICKHOUSE_DEADLINE` seconds."""
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
-    common = {
-        "viewer": viewer,
-        "seen_after": seen_after(now),
-        "cap": settings.CANDIDATES_PER_SOURCE,
-    }
-    since = (now - timedelta(days=settings.AFFINITY_DAYS)).date()
+    asked_hot = _threads().submit(_hottest, settings.CANDIDATES_PER_SOURCE, now, deadline)
+    known = _viewer(viewer, now, deadline)
+    common = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE}
     sources: dict[str, Callable[[], list[Post]]] = {
         FOLLOWEES: lambda: _posts(
-            "followees", {**common, "after": queries.moment(now - timedelta(hours=settings.FOLLOWEE_HOURS))}, deadline
+            "followees",
+            {**common, "after": queries.moment(now - timedelta(hours=settings.FOLLOWEE_HOURS))},
+            deadline,
+            hidden_authors=known.hidden,
+            seen_by_viewer=known.seen,
         ),
-        TRENDING: lambda: _trending(common, now, deadline),
         AFFINITY: lambda: _posts(
             "affinity",
-            {
-                **common,
-                "since": since,
-                "authors": settings.AFFINITY_AUTHORS,
-                "after": queries.moment(now - timedelta(hours=settings.AFFINITY_POST_HOURS)),
-            },
+            {**common, "after": queries.moment(now - timedelta(hours=settings.AFFINITY_POST_HOURS))},
             deadline,
+            closest_authors=known.closest(settings.AFFINITY_AUTHORS),
+            seen_by_viewer=known.seen,
         ),
     }
     asked = {name: _threads().submit(source) for name, source in sources.items()}
-    known: Future[Mapping[str, int]] = _threads().submit(_interactions, viewer, since, deadline)
-    proposals = {name: _answer(future, deadline) for name, future in asked.items()}
+    hot = _answer(asked_hot, deadline)
+    proposals = {
+        FOLLOWEES: _answer(asked[FOLLOWEES], deadline),
+        TRENDING: _shown_to(known, hot.posts),
+        AFFINITY: _answer(asked[AFFINITY], deadline),
+    }
     if not any(proposals.values()):
-        proposals[NEWEST] = _posts("newest", common, deadline)
+        proposals[NEWEST] = _posts("newest", {**common, "seen_after": seen_after(now)}, deadline)
     for name, posts in proposals.items():
         metrics.FEED_CANDIDATES.labels(name).observe(len(posts))
     candidates = merge(proposals)
-    counts = counters((candidate.post.id for candidate in candidates), deadline.left())
-    return Gathered(candidates, counts, _answer(known, deadline))
+    others = [candidate.post.id for candidate in candidates if candidate.post.id not in hot.counts]
+    return Gathered(candidates, {**hot.counts, **counters(others, deadline.left())}, known.interactions)
 
 
 def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
@@ -109,8 +140,9 @@ def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
     ids = list(posts)
     if not ids:
         return {}
-    rows = clickhouse.query(queries.sql("counters"), {"ids": ids}, timeout=timeout)
-    return {str(identifier): Counts(*numbers) for identifier, *numbers in rows}
+    asked = ([("id", "String")], [(identifier,) for identifier in ids])
+    rows = clickhouse.query(queries.sql("counters"), timeout=timeout, tables={"asked": asked})
+    return {identifier: Counts(*numbers) for identifier, *numbers in rows}
 
 
 def seen_after(now: datetime) -> str:
@@ -127,53 +159,58 @@ def posts_of(ids: Iterable[str], viewer: str, now: datetime, timeout: float) -> 
     return {post.id: post for post in _read("posts_of", parameters, timeout)}
 
 
-def _trending(common: Mapping[str, Any], now: datetime, deadline: Deadline) -> list[Post]:
-    posts = _hot_posts(common["cap"], now, deadline)
-    ids = [post.id for post in posts]
-    if not ids:
-        return []
-    parameters = {"viewer": common["viewer"], "seen_after": common["seen_after"], "ids": ids}
-    rows = clickhouse.query(queries.sql("sight"), parameters, timeout=deadline.left())
-    hidden = {common["viewer"], *(str(author) for is_hidden, author in rows if is_hidden)}
-    sight = {str(post) for is_hidden, post in rows if not is_hidden}
-    return [replace(post, seen=True) if post.id in sight else post for post in posts if post.author_id not in hidden]
-
-
-def _hot_posts(cap: int, now: datetime, deadline: Deadline) -> list[Post]:
-    """The hottest posts of the day as anyone may see them. Reading five hundred posts by id costs more than all the
-    rest, and while the job's list is the same they are the same for every viewer."""
-    global _hot
-    hot = trending.hot("24h", now, deadline.left())
-    listed, until, posts = _hot
-    if listed != hot.generated_at or monotonic() >= until:
-        best = [item.id for item in hot.posts[:cap]]
-        found = posts_of(best, _NOBODY, now, deadline.left())
-        posts = [found[identifier] for identifier in best if identifier in found]
-        _hot = hot.generated_at, monotonic() + _HOT_SECONDS, posts
-    return posts
-
-
 def forget() -> None:
     """Read the hottest posts again at the next call."""
     global _hot
-    _hot = (None, 0.0, [])
+    _hot = _NOTHING_HOT
 
 
-def _interactions(viewer: str, since: date, deadline: Deadline) -> Mapping[str, int]:
-    rows = clickhouse.query(queries.sql("interactions"), {"viewer": viewer, "since": since}, timeout=deadline.left())
-    return {str(author): int(number) for author, number in rows}
+def _viewer(viewer: str, now: datetime, deadline: Deadline) -> Viewer:
+    since = (now - timedelta(days=settings.AFFINITY_DAYS)).date()
+    parameters = {"viewer": viewer, "since": since, "seen_after": seen_after(now)}
+    rows = clickhouse.query(queries.sql("viewer"), parameters, timeout=deadline.left())
+    return Viewer(
+        hidden={viewer, *(identifier for what, identifier, _ in rows if what == "hidden")},
+        seen={identifier for what, identifier, _ in rows if what == "seen"},
+        interactions={identifier: number for what, identifier, number in rows if what == "interactions"},
+    )
 
 
-def _posts(name: str, parameters: Mapping[str, Any], deadline: Deadline) -> list[Post]:
-    return _read(name, parameters, deadline.left())
+def _hottest(cap: int, now: datetime, deadline: Deadline) -> _Hot:
+    """Reading five hundred posts and their counts by id costs more than all the rest, and while the job's list is the
+    same they are the same for every viewer."""
+    global _hot
+    hot = trending.hot("24h", now, deadline.left())
+    kept = _hot
+    if kept.listed != hot.generated_at or monotonic() >= kept.until:
+        best = [item.id for item in hot.posts[:cap]]
+        found = posts_of(best, _NOBODY, now, deadline.left())
+        posts = [found[identifier] for identifier in best if identifier in found]
+        counts = counters(found, deadline.left())
+        kept = _Hot(hot.generated_at, monotonic() + _HOT_SECONDS, posts, counts)
+        _hot = kept
+    return kept
 
 
-def _read(name: str, parameters: Mapping[str, Any], timeout: float) -> list[Post]:
-    rows = clickhouse.query(queries.sql(name), parameters, timeout=timeout)
+def _shown_to(known: Viewer, posts: Iterable[Post]) -> list[Post]:
+    """Posts that are the same for everyone, as this viewer may see them."""
     return [
-        Post(str(identifier), str(author), created_at, text, media, content_key, bool(seen))
-        for identifier, author, created_at, text, media, content_key, seen in rows
+        post._replace(seen=True) if post.id in known.seen else post
+        for post in posts
+        if post.author_id not in known.hidden
     ]
+
+
+def _posts(name: str, parameters: Mapping[str, Any], deadline: Deadline, **lists: Collection[str]) -> list[Post]:
+    tables = {name: ([("id", "UUID")], [(identifier,) for identifier in ids]) for name, ids in lists.items()}
+    return _read(name, parameters, deadline.left(), tables)
+
+
+def _read(
+    name: str, parameters: Mapping[str, Any], timeout: float, tables: Mapping[str, clickhouse.Table] | None = None
+) -> list[Post]:
+    rows = clickhouse.query(queries.sql(name), parameters, timeout=timeout, tables=tables)
+    return [Post._make((*values, bool(seen))) for *values, seen in rows]
 
 
 def _answer(future: "Future[T]", deadline: Deadline) -> T:

@@ -1,15 +1,14 @@
 """From what the sources propose to the order of a feed: merge, score, one post per content, diversity. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ranking.diversity import diversify
 from ranking.scoring import Counts, Score, Weights, score
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(NamedTuple):
     """A post as a source found it. id, author_id: UUIDs as text; media: a JSON list as text; content_key: 0 for none;
     seen: the viewer has seen it lately."""
 
@@ -22,16 +21,14 @@ class Post:
     seen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A post and every source that proposed it, in the order of the sources."""
 
     post: Post
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A post in its place. moved_by: how many places diversity moved it down (negative: up, into a gap)."""
 
     post: Post

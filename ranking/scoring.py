@@ -8,7 +8,7 @@ affinity   = ln(1 + interactions of this viewer with this author in the last 90 
 
 from dataclasses import asdict, dataclass
 from math import exp, log1p
-from typing import Self
+from typing import NamedTuple, Self
 
 from django.conf import settings
 
@@ -41,8 +41,7 @@ class Weights:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """How often each thing happened to a post over its life."""
 
     impressions: int = 0
@@ -52,8 +51,7 @@ class Counts:
     shares: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """The three parts, their weighted sum, and the age in hours they were worked out for."""
 
     age_hours: float
