@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from nova import clock, metrics
-from nova.errors import NovaError
+from nova.errors import NovaError, Transient
 from ranking import breaker, candidates, entries, experiments, fallback, snapshot
 from ranking.entries import Entry
 from ranking.merge import rank
@@ -27,6 +27,8 @@ TIME = snapshot.TIME
 # How a snapshot was come by.
 HIT, STALE, MISS = "hit", "stale", "miss"
 _LOOK_AGAIN_SECONDS = 0.02
+# A feed that is made asks ClickHouse so many questions at once.
+_QUESTIONS = 3
 
 
 def obtain(viewer: str, algorithm: str, *, limit: int, explain: bool, now: datetime) -> tuple[Slice, str]:
@@ -75,7 +77,7 @@ def weights_of(viewer: str, algorithm: str, now: datetime) -> Weights:
 
 
 def _ranked(viewer: str, weights: Weights, now: datetime) -> list[Entry]:
-    with _timed("candidates"):
+    with _timed("candidates"), _place():
         known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now))
     with _timed("scoring"):
         items = rank(
@@ -88,6 +90,23 @@ def _ranked(viewer: str, weights: Weights, now: datetime) -> list[Entry]:
         )
     with _timed("hydration"):
         return entries.ranked(items, weights)
+
+
+@once
+def _places() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(max(1, settings.CLICKHOUSE_POOL // _QUESTIONS))
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """One of as many feeds as this process can ask for at once. When all readers come back together, as after an
+    outage, ClickHouse would else miss every deadline, and what is our own crowd would count as its failure."""
+    if not _places().acquire(timeout=settings.CLICKHOUSE_DEADLINE):
+        raise Transient("as many feeds are being made as can be at once")
+    try:
+        yield
+    finally:
+        _places().release()
 
 
 def _by_time(viewer: str, now: datetime) -> list[Entry]:

@@ -1,5 +1,6 @@
 """The ladder, each step reached by stopping or freezing a real engine: an answer comes, and says which path made it."""
 
+import threading
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ from django.db import connection
 from community.models import Follow, Post
 from nova import redis
 from nova.errors import Transient
-from ranking import authors, breaker, cache, pipeline
+from ranking import authors, breaker, building, cache, pipeline
 from ranking.breaker import State
 from tests.feeds import Feeds, invalidate, member
 
@@ -108,6 +109,21 @@ def test_a_frozen_clickhouse_holds_nobody(community, clickhouse) -> None:
 
 
 @pytest.mark.usefixtures("short")
+def test_a_crowd_of_readers_is_no_failure_of_clickhouse(community, monkeypatch) -> None:
+    """More feeds to be made than this process can ask for at once: the others are answered in order of time."""
+    viewer, posts = community
+    places = threading.BoundedSemaphore(2)
+    monkeypatch.setattr(building, "_places", lambda: places)
+    for _ in range(2):
+        places.acquire()
+    page = pipeline.page(viewer, limit=10)
+    assert (page.algorithm, ids(page)) == ("time", [str(post) for post in posts])
+    assert breaker.clickhouse.look().failures == 0
+    places.release()
+    assert pipeline.page(member(), limit=10, algo="ch").algorithm == "ch"
+    assert places.acquire(blocking=False), "the place was given back"
+
+
 def test_a_cached_feed_outlives_clickhouse(community, clickhouse) -> None:
     viewer, _ = community
     first = pipeline.page(viewer, limit=2)
