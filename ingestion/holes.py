@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 import structlog
 
-from ingestion import writer
+from ingestion import ledger, present, writer
 from ingestion.columns import COLUMNS, Columns
 from ingestion.ledger import Partition
 from nova import clickhouse, clock
@@ -38,11 +38,13 @@ def fill(part: Partition, columns: Columns, hi: int) -> None:
 
     Raises a `nova.errors` class; safe to repeat.
     """
-    absent = columns.where(~np.isin(columns.offsets, writer.stored_offsets(part, hi)))
+    _drop_scratch(part)
+    absent = columns.where(~present.rows(part, columns, hi))
+    without_id = columns.where(~present.ids(columns))
     if len(absent):
         _add_rows(part, absent)
-    without_id = _without_id(columns)
     if len(without_id):
+        ledger.check(part)
         _add_ids(without_id)
     days = [str(day) for day in np.unique(columns.days).astype("datetime64[D]")]
     said = {"partition": str(part), "lo": part.next_offset, "hi": hi, "days": days}
@@ -55,11 +57,27 @@ def fill(part: Partition, columns: Columns, hi: int) -> None:
         log.warning("resent_over_a_restart", **said, todo=f"to be sure of the aggregates: {todo}")
 
 
+def _scratch_of(part: Partition) -> str:
+    """What the names of a partition's scratch tables begin with; its owner's epoch follows."""
+    return f"events_rest_{md5(part.topic_id.encode()).hexdigest()[:12]}_{part.partition}_"
+
+
+def _drop_scratch(part: Partition) -> None:
+    """Drop what this owner of the partition, or one before it that was killed, has left."""
+    prefix = _scratch_of(part)
+    left = clickhouse.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})",
+        {"prefix": prefix},
+    )
+    for (name,) in left:
+        if int(name.removeprefix(prefix)) <= part.epoch:
+            clickhouse.command(f"DROP TABLE IF EXISTS {name} SYNC")
+
+
 @contextmanager
 def _scratch(part: Partition) -> Iterator[str]:
     """An empty table like `events` on which no view hangs."""
-    name = f"events_rest_{md5(part.topic_id.encode()).hexdigest()[:12]}_{part.partition}_{part.epoch}"
-    clickhouse.command(f"DROP TABLE IF EXISTS {name} SYNC")
+    name = f"{_scratch_of(part)}{part.epoch}"
     clickhouse.command(f"CREATE TABLE {name} AS {writer.TABLE}")
     try:
         yield name
@@ -71,20 +89,10 @@ def _add_rows(part: Partition, absent: Columns) -> None:
     body = absent.arrow_stream(part.topic_id, part.partition)
     with _scratch(part) as scratch:
         clickhouse.insert_bytes(scratch, COLUMNS, body, fmt="ArrowStream", token=uuid4().hex)
+        # No token would absorb what a process attaches that has slept through a rebalance.
+        ledger.check(part)
         for day in np.unique(absent.days).astype("datetime64[D]").tolist():
             clickhouse.command(f"ALTER TABLE {writer.TABLE} ATTACH PARTITION {day:%Y%m%d} FROM {scratch}")
-
-
-def _without_id(columns: Columns) -> Columns:
-    """The rows whose id is not in `event_ids`."""
-    ids = [UUID(bytes=columns.ids[at : at + 16]) for at in range(0, len(columns.ids), 16)]
-    found = clickhouse.query(
-        "SELECT event_id FROM event_ids WHERE day IN ({days:Array(Date)}) AND event_id IN asked",
-        {"days": np.unique(columns.days).astype("datetime64[D]").tolist()},
-        tables={"asked": ([("id", "UUID")], [(one,) for one in ids])},
-    )
-    known = {one for (one,) in found}
-    return columns.where(np.array([one not in known for one in ids], bool))
 
 
 def _add_ids(without_id: Columns) -> None:

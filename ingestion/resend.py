@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import structlog
 
-from ingestion import writer
+from ingestion import present
 from ingestion.columns import Columns
 from ingestion.ledger import Partition
 from nova import clickhouse, clock
@@ -42,19 +42,18 @@ def missing(part: Partition, columns: Columns, hi: int) -> Columns:
 
     What the present rows were to add to the aggregates may be lacking: nobody knows, as each view has its own tokens.
     """
-    stored = writer.stored_offsets(part, hi)
-    absent = ~np.isin(columns.offsets, stored)
-    present = columns.where(~absent)
-    if len(present):
-        first = clock.now().date() - np.datetime64(int(present.days.min()), "D").astype(object)
+    absent = ~present.rows(part, columns, hi)
+    held = columns.where(~absent)
+    if len(held):
+        first = clock.now().date() - np.datetime64(int(held.days.min()), "D").astype(object)
         log.critical(
             "not_sent_again",
             partition=str(part),
             lo=part.next_offset,
             hi=hi,
-            present=len(present),
+            present=len(held),
             missing=int(absent.sum()),
-            days=[str(day) for day in np.unique(present.days).astype("datetime64[D]")],
+            days=[str(day) for day in np.unique(held.days).astype("datetime64[D]")],
             todo=f"the aggregates of these days may lack rows: manage.py rebuild_views --days {first.days + 1}",
         )
     return columns.where(absent)

@@ -1,8 +1,6 @@
 """Events into ClickHouse: one batch, one block, one token."""
 
-import numpy as np
-
-from ingestion.columns import COLUMNS, Int64s
+from ingestion.columns import COLUMNS
 from ingestion.ledger import Partition
 from nova import clickhouse
 
@@ -37,13 +35,3 @@ def stored_up_to(part: Partition) -> int:
         {"topic_id": part.topic_id, "partition": part.partition, "offset": part.next_offset},
     )
     return int(highest) if count else -1
-
-
-def stored_offsets(part: Partition, hi: int) -> Int64s:
-    """The offsets from `part.next_offset` to `hi` that ClickHouse holds, in no order. Raises a `nova.errors` class."""
-    rows = clickhouse.query(
-        f"SELECT DISTINCT _offset FROM {TABLE} WHERE _topic_id = {{topic_id:String}}"
-        " AND _partition = {partition:UInt32} AND _offset BETWEEN {lo:UInt64} AND {hi:UInt64}",
-        {"topic_id": part.topic_id, "partition": part.partition, "lo": part.next_offset, "hi": hi},
-    )
-    return np.array([offset for (offset,) in rows], np.int64)
