@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import structlog
 from confluent_kafka import Message
+from django.conf import settings
 
 from ingestion import columns, dead_letters, dedup, holes, ledger, preflight, resend, writer
 from ingestion.digest import Digest, digest, last_offset
@@ -120,12 +121,14 @@ class EventsSink:
     def _insert(self, part: Partition, decided: _Decided) -> None:
         # Between BEFORE and here this process may have slept through a rebalance.
         ledger.check(part)
+        # A cluster's Keeper commits a part and its token together; and the copy that is asked may lag.
+        doubtful = decided.again and not settings.CLICKHOUSE_CLUSTER
         with self._timed("insert"):
-            if decided.again and (self._doubt_tokens or resend.token_may_be_lost(decided.since)):
+            if doubtful and (self._doubt_tokens or resend.token_may_be_lost(decided.since)):
                 self._insert_missing(part, decided)
             else:
                 writer.insert(decided.body, decided.token)
-                if decided.again and holes.started_since(decided.since):
+                if doubtful and holes.started_since(decided.since):
                     holes.fill(part, decided.new, decided.hi)
         with self._timed("ledger"):
             ledger.after(part, hi=decided.hi)

@@ -4,7 +4,8 @@ import sys
 from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 
 from ingestion.consumer import Runtime
 from ingestion.events import EventsSink
@@ -47,6 +48,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["doubt_tokens"] and settings.CLICKHOUSE_CLUSTER:
+            raise CommandError("--doubt-tokens is for one host: a cluster keeps its tokens in Keeper", returncode=2)
         sink = EventsSink(options["group"], doubt_tokens=options["doubt_tokens"])
         from_offset.apply(self, sink.name, sink.topics, options)
         sys.exit(Runtime(sink).run())
