@@ -1,7 +1,7 @@
-"""The one entry of feed/ and jobs/ into ranking: a page of a feed, what is newer, what is trending.
+"""The only entry to feeds, for feed/ and jobs/: a page of one, what is newer, why a post is in it, what is trending.
 
 Which path makes an answer is told by `ladder`, what follows a page by `paging`, and the shortest way to a kept feed by
-`ready`.
+`ready`. Suggested members are `discover`'s; jobs also call `suggestions`, `trending` and `warming`.
 """
 
 from collections.abc import Collection, Sequence
