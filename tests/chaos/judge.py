@@ -90,8 +90,8 @@ def judge(made: Collection[str], acknowledged: Collection[str], letters: Collect
 
 
 _COUNTED = """
-SELECT post_id, sumIf(multiIf(action = 'like', 1, action = 'unlike', -1, 0), true) AS likes,
-    sumIf(multiIf(action = 'comment', 1, action = 'uncomment', -1, 0), true) AS comments
+SELECT post_id, sum(multiIf(action = 'like', 1, action = 'unlike', -1, 0)) AS likes,
+    sum(multiIf(action = 'comment', 1, action = 'uncomment', -1, 0)) AS comments
 FROM events WHERE source = 'table' GROUP BY post_id HAVING likes != 0 OR comments != 0
 """
 _THERE = """
