@@ -90,17 +90,16 @@ async def _live(receive: Receive, send: Send) -> None:
 async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
     request = ASGIRequest(scope, BytesIO())
     request.request_id = identified(request)  # type: ignore[attr-defined]
+    by_ticket = False
     try:
-        reader = await _admitted(request)
+        by_ticket = bool(_ticket(request))
+        reader = await _entered(request)
     except Exception as error:
-        await _refuse(request, send, _problem(error))
+        await _refuse(request, send, _problem(error), by_ticket)
         return
     gone = asyncio.create_task(_close_when_gone(receive, reader))
-    hub().enter(reader)
     try:
-        if hub().ending:
-            reader.close()
-        await _begin(send, 200, {**_HEADERS, **_headers(request)})
+        await _begin(send, 200, {**_HEADERS, **_headers(request, by_ticket)})
         await reader.run(lambda chunk: send({"type": "http.response.body", "body": chunk, "more_body": True}))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     except Exception:
@@ -118,14 +117,47 @@ async def _close_when_gone(receive: Receive, reader: Reader) -> None:
     reader.close()
 
 
-async def _admitted(request: ASGIRequest) -> Reader:
-    """The reader of a new stream, whose place is taken. Raises what `describe` knows, or `_Refused`."""
+async def _entered(request: ASGIRequest) -> Reader:
+    """The reader of a new stream, who is in the hub. Raises what `describe` knows, or `_Refused`."""
     request.get_host()
+    _look_for_room()
+    told = _told(request)
+    viewer, place = await _placed(request)
+    try:
+        # Others came in meanwhile. From here on nothing is waited for until this one is in too.
+        _look_for_room()
+    except Overloaded:
+        hub().give_back(viewer.id, place)
+        raise
+    reader = Reader(viewer.id, place, told, hub().look)
+    hub().enter(reader)
+    return reader
+
+
+def _look_for_room() -> None:
     if hub().ending or len(hub()) >= settings.STREAMS_PER_PROCESS:
         raise Overloaded("no more streams here")
-    told = _told(request)
-    viewer, place = await asyncio.to_thread(_let_in, request)
-    return Reader(viewer.id, place, told, hub().look)
+
+
+async def _placed(request: ASGIRequest) -> tuple[Viewer, str]:
+    """What `_let_in` finds, in a thread. A call that is cancelled meanwhile gives back the place that it then takes."""
+    letting_in = asyncio.create_task(asyncio.to_thread(_let_in, request))
+    try:
+        return await asyncio.shield(letting_in)
+    except asyncio.CancelledError:
+        letting_in.add_done_callback(_give_back)
+        raise
+
+
+def _give_back(let_in: asyncio.Task[tuple[Viewer, str]]) -> None:
+    if not let_in.cancelled() and let_in.exception() is None:
+        viewer, place = let_in.result()
+        hub().give_back(viewer.id, place)
+
+
+def _ticket(request: ASGIRequest) -> str:
+    """The ticket in the address; "" when there is none. Raises `SuspiciousOperation` when its query cannot be read."""
+    return request.GET.get("ticket", "")
 
 
 def _told(request: ASGIRequest) -> Told:
@@ -144,7 +176,7 @@ def _let_in(request: ASGIRequest) -> tuple[Viewer, str]:
     viewer = _viewer(request)
     if viewer.is_service:
         return viewer, ""
-    if "ticket" not in request.GET:  # was counted when it was issued
+    if not _ticket(request):  # a ticket was counted when it was issued
         limits.enforce(request, viewer, "stream")
     place, most = secrets.token_hex(8), settings.STREAMS_PER_VIEWER
     try:
@@ -158,7 +190,7 @@ def _let_in(request: ASGIRequest) -> tuple[Viewer, str]:
 
 
 def _viewer(request: ASGIRequest) -> Viewer:
-    if ticket := request.GET.get("ticket"):
+    if ticket := _ticket(request):
         holder = tickets.redeem(ticket)
         if holder is None:
             raise AuthenticationFailed("The ticket is forged, has expired or was used before. Get another.")
@@ -188,17 +220,18 @@ def _problem(error: Exception) -> Problem:
     return problem
 
 
-def _headers(request: ASGIRequest) -> dict[str, str]:
+def _headers(request: ASGIRequest, by_ticket: bool) -> dict[str, str]:
     said = {"X-Request-ID": request_id(request), **limits.headers(limits.verdict_of(request))}
-    if "ticket" in request.GET:
+    if by_ticket:
         # The page may have another port than this process. The ticket is all that lets in: no cookie comes along.
         said["Access-Control-Allow-Origin"] = "*"
     return said
 
 
-async def _refuse(request: ASGIRequest, send: Send, problem: Problem) -> None:
+async def _refuse(request: ASGIRequest, send: Send, problem: Problem, by_ticket: bool) -> None:
     body = to_json(problem.body(request_id(request)))
-    await _begin(send, problem.status, {**_headers(request), "Content-Type": JSON, **problem.headers})
+    headers = {**_headers(request, by_ticket), "Content-Type": JSON, **problem.headers}
+    await _begin(send, problem.status, headers)
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

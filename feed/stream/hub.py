@@ -56,14 +56,18 @@ class Hub:
             self._watching = asyncio.create_task(self._watch())
 
     def leave(self, reader: Reader) -> None:
-        """Forget a reader and free their place."""
+        """Forget a reader and give their place back."""
         self._readers[reader.viewer].discard(reader)
         if not self._readers[reader.viewer]:
             del self._readers[reader.viewer]
             self._marks.pop(reader.viewer, None)
         metrics.STREAM_OPEN.set(len(self))
-        if reader.place:
-            self._later(places.leave, reader.viewer, reader.place)
+        self.give_back(reader.viewer, reader.place)
+
+    def give_back(self, viewer: UUID, place: str) -> None:
+        """Free a viewer's place; nothing for "", which is none."""
+        if place:
+            self._later(places.leave, viewer, place)
 
     def end(self) -> None:
         """Close every stream and take no more."""

@@ -187,6 +187,15 @@ def test_who_is_let_in(apps: Apps, readers: Readers, api: Api, pair: Pair) -> No
     assert [readers.at("/api/v1/feed/stream", service).status for _ in range(5)] == [200] * 5
     elsewhere = readers.at("/api/feed/stream", {**service, "Host": "elsewhere.example"}).answer()
     assert (elsewhere.status, elsewhere.body["error"]) == (400, "invalid_request")
+    own = {"Authorization": f"Bearer {api.token(reader)}"}
+    # More parameters than Django reads.
+    flood = readers.at(f"/api/feed/stream?{'a&' * 2000}", own).answer()
+    assert (flood.status, flood.body["error"]) == (400, "invalid_request")
+    # An empty ticket is none: it is the token that lets in, and the call is counted.
+    stream = readers.at("/api/feed/stream?ticket=", own)
+    assert stream.status == 200
+    assert "RateLimit-Limit" in stream.headers
+    assert "Access-Control-Allow-Origin" not in stream.headers
 
 
 def _ticket(api: Api, member: UUID) -> dict[str, str]:

@@ -1,8 +1,13 @@
-"""Event streams while a part is down, while their process ends, and after many readers went away."""
+"""Event streams while a part is down, while their process ends or is full, and after readers went away."""
 
+import asyncio
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,6 +15,9 @@ from django.db import connection
 
 from embedded.process import family
 from embedded.testing import Stack
+from feed.stream import places
+from feed.stream.asgi import Streams
+from feed.stream.hub import hub
 from nova import redis
 from tests.apps import ROOT, STREAM, Apps, running_apps
 from tests.client import Api, wait_until
@@ -20,6 +28,8 @@ pytest_plugins = ["tests.streams"]
 
 Pair = tuple[UUID, UUID]
 MANY = 200
+# Places that are not given back stay taken longer than a test waits.
+LEASE_SECONDS = 600
 
 
 @pytest.mark.parametrize("engine", ["redis", "clickhouse", "postgres"])
@@ -93,7 +103,7 @@ def test_nothing_is_left_of_many_readers_who_went_away(
     for stream in streams:
         stream.close()
     wait_until(lambda: metric("nova_stream_open") == 1, "nobody but the first")
-    wait_until(lambda: not redis.cache().exists(*(f"streams:v1:{member}" for member in members)), "all places left")
+    wait_until(lambda: not placed(*members), "all places left")
     # Pools of threads and connections have grown to their bounds, which do not depend on how many readers there were.
     wait_until(lambda: _held(apps) < before + MANY // 2, f"less than a socket for each who left (before: {before})")
     first.wait_beats()
@@ -109,17 +119,81 @@ def _held(apps: Apps) -> int:
     return total
 
 
-def test_a_stream_ends_so_that_its_reader_is_asked_again_who_they_are(api: Api, pair: Pair) -> None:
-    folder = ROOT / os.environ.get("NOVA_VAR", "var-test") / "streams-short"
-    overrides = {**OVERRIDES, "STREAM_SECONDS": "2", "STREAMS_PER_PROCESS": "1"}
-    with running_apps(os.environ, folder, [STREAM], overrides=overrides) as short:
-        readers = Readers(short, api)
-        stream = readers.open(pair[1])
-        assert stream.status == 200
-        full = readers.open(uuid4()).answer()
-        assert (full.status, full.body["error"]) == (503, "unavailable")
-        assert full.headers["Retry-After"]
-        wait_until(lambda: stream.ended_well is not None, "the end of the stream")
-        assert stream.ended_well
-        wait_until(lambda: readers.open(pair[1]).status == 200, "room for the next")
+def placed(*members: UUID) -> int:
+    """Of how many of these members places are taken."""
+    return int(redis.cache().exists(*(f"streams:v1:{member}" for member in members)))
+
+
+def test_a_full_process_takes_nobody_until_a_stream_has_ended_by_its_age(api: Api) -> None:
+    folder = ROOT / os.environ.get("NOVA_VAR", "var-test") / "streams-few"
+    few = {"STREAMS_PER_PROCESS": "1", "STREAM_SECONDS": "10", "STREAM_LEASE_SECONDS": str(LEASE_SECONDS)}
+    members = [uuid4() for _ in range(20)]
+    with running_apps(os.environ, folder, [STREAM], overrides=OVERRIDES | few) as process:
+        readers = Readers(process, api)
+        # At once: many find room before one of them has come in.
+        with ThreadPoolExecutor(len(members)) as threads:
+            streams = dict(zip(members, threads.map(readers.open, members), strict=True))
+        (opened,) = (member for member in members if streams[member].status == 200)
+        others = [member for member in members if member != opened]
+        for member in others:
+            full = streams[member].answer()
+            assert (full.status, full.body["error"]) == (503, "unavailable")
+            assert full.headers["Retry-After"]
+        wait_until(lambda: not placed(*others), "the places of the others given back")
+        assert placed(opened)
+        # So that its reader is asked again who they are.
+        wait_until(lambda: streams[opened].ended_well is not None, "the end of the stream")
+        assert streams[opened].ended_well
+        wait_until(lambda: readers.open(uuid4()).status == 200, "room for the next")
         readers.close()
+
+
+@pytest.fixture
+def _fresh_hub() -> Iterator[None]:
+    hub.cache_clear()
+    yield
+    hub.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh_hub")
+def test_a_call_that_is_cancelled_while_it_is_let_in_holds_no_place(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STREAM_LEASE_SECONDS = LEASE_SECONDS
+    member, take = uuid4(), places.take
+    asked, go_on, taken = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly(viewer: UUID, place: str) -> bool:
+        asked.set()
+        go_on.wait(60)
+        found = take(viewer, place)
+        assert placed(member)
+        taken.set()
+        return found
+
+    monkeypatch.setattr(places, "take", slowly)
+
+    async def play() -> None:
+        opening = asyncio.create_task(_opened(member))
+        await asyncio.to_thread(asked.wait, 60)
+        opening.cancel()
+        with suppress(asyncio.CancelledError):
+            await opening
+        go_on.set()
+        await asyncio.to_thread(taken.wait, 60)
+        await asyncio.to_thread(wait_until, lambda: not placed(member), "the place given back")
+
+    asyncio.run(play())
+    assert taken.is_set()
+
+
+async def _opened(member: UUID) -> None:
+    """A stream of this member in this process."""
+    token = Api("", os.environ["JWT_SECRET"]).token(member)
+    headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token}".encode())]
+    scope = {"type": "http", "method": "GET", "path": "/api/feed/stream", "query_string": b"", "headers": headers}
+
+    async def nothing(*_: Any) -> dict[str, Any]:
+        return {}
+
+    await Streams(nothing)(scope, nothing, nothing)
