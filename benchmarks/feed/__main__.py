@@ -54,7 +54,7 @@ class Run:
 
     def growth(self) -> None:
         """The history grows; at each size the same members' feeds are made, and asked for the seed's way."""
-        viewers = self.world.users(2 * _RANKED, 1000)
+        viewers, server = self.world.users(2 * _RANKED, 1000), self.bench.pids["clickhouse"]
         for number, events in enumerate(self.given.events):
             with self.bars.bar(f"history of {events:,} events", events - self.world.events) as tell:
                 self.world.grow(events, tell)
@@ -62,11 +62,13 @@ class Run:
                 self.world.settle()
             miss.refresh_lists()
             with self.bars.bar("making feeds", _RANKED) as tell:
-                miss.ours(viewers[_RANKED : _RANKED + 10], tell)
-                ranked = miss.ours(viewers[:_RANKED], tell)
-            with self.bars.bar("the seed's query", _ASKED) as tell:
-                asked = miss.seed(self.world.client(), viewers[:_ASKED], tell)
-            self.found.growth.append({"events": events, "miss": ranked, "seed": asked})
+                miss.ours(viewers[_RANKED : _RANKED + 10], server, tell)
+                ranked = miss.ours(viewers[:_RANKED], server, tell)
+            asked = {}
+            for name, threads in (("seed", 0), ("seed_one_thread", 1)):
+                with self.bars.bar("the seed's query" + (", one thread" if threads else ""), _ASKED) as tell:
+                    asked[name] = miss.seed(self.world.client(), viewers[:_ASKED], server, threads, tell)
+            self.found.growth.append({"events": events, "miss": ranked, **asked})
             if number:
                 points = [(one["events"], one["miss"]["ms"]["p50"]) for one in self.found.growth]
                 self.found.exponent = round(miss.exponent(points), 3)

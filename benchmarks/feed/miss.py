@@ -14,6 +14,7 @@ from uuid import UUID
 from clickhouse_driver import Client
 from prometheus_client import REGISTRY
 
+from benchmarks.ingest.meters import cpu_seconds
 from benchmarks.ingest.visible import quantiles
 
 STAGES = ("candidates", "scoring", "hydration", "snapshot")
@@ -31,12 +32,13 @@ def refresh_lists() -> None:
         pipeline.refresh_trending(window, clock.now())
 
 
-def ours(viewers: Sequence[str], tell: Tell) -> Mapping[str, Any]:
-    """Rank each viewer's feed. ms: quantiles; stages_ms: means; posts: in a feed, on average. Raises a `nova.errors`
-    class when ClickHouse takes longer than its deadline."""
+def ours(viewers: Sequence[str], server: int, tell: Tell) -> Mapping[str, Any]:
+    """Rank each viewer's feed. server: the process id of ClickHouse. ms: quantiles; cpu_ms: of ClickHouse and of this
+    process for one feed; stages_ms: means; posts: in a feed, on average. Raises a `nova.errors` class when ClickHouse
+    takes longer than its deadline."""
     from ranking import pipeline, snapshot
 
-    before = _stages()
+    before, spent = _stages(), cpu_seconds(server) + time.process_time()
     took, posts = [], 0
     for number, viewer in enumerate(viewers):
         began = time.perf_counter()
@@ -45,21 +47,25 @@ def ours(viewers: Sequence[str], tell: Tell) -> Mapping[str, Any]:
         posts += len(snapshot.ids(viewer, made) or ())
         tell(number + 1)
     count = len(viewers)
+    spent = cpu_seconds(server) + time.process_time() - spent
     stages = {name: round((_stages()[name] - before[name]) / count * 1000, 1) for name in STAGES}
-    return {"ms": quantiles(took), "stages_ms": stages, "posts": round(posts / count)}
+    cpu = round(spent / count * 1000, 1)
+    return {"ms": quantiles(took), "cpu_ms": cpu, "stages_ms": stages, "posts": round(posts / count)}
 
 
-def seed(client: Client, viewers: Sequence[str], tell: Tell) -> Mapping[str, Any]:
-    """Ask the seed's query for each viewer, with all the threads that the server gives it. ms: quantiles; posts: in an
-    answer, on average."""
-    client.execute(_SEED, {"viewer": viewers[0]}, settings={"server_side_params": True})
-    took, posts = [], 0
+def seed(client: Client, viewers: Sequence[str], server: int, threads: int, tell: Tell) -> Mapping[str, Any]:
+    """Ask the seed's query for each viewer. threads: of the server for one query, 0 for as many as it gives by itself.
+    ms: quantiles; cpu_ms: of ClickHouse for one query; posts: in an answer, on average."""
+    settings = {"server_side_params": True, "max_threads": threads}
+    client.execute(_SEED, {"viewer": viewers[0]}, settings=settings)
+    spent, took, posts = cpu_seconds(server), [], 0
     for number, viewer in enumerate(viewers):
         began = time.perf_counter()
-        posts += len(client.execute(_SEED, {"viewer": viewer}, settings={"server_side_params": True}))
+        posts += len(client.execute(_SEED, {"viewer": viewer}, settings=settings))
         took.append(time.perf_counter() - began)
         tell(number + 1)
-    return {"ms": quantiles(took), "posts": round(posts / len(viewers))}
+    cpu = round((cpu_seconds(server) - spent) / len(viewers) * 1000, 1)
+    return {"ms": quantiles(took), "cpu_ms": cpu, "posts": round(posts / len(viewers))}
 
 
 def bulk(viewers: Sequence[str], threads: int, tell: Tell) -> float:
