@@ -7,6 +7,8 @@ from typing import NamedTuple
 from ranking.diversity import diversify
 from ranking.scoring import Counts, Score, Weights, score
 
+_NONE = Counts()
+
 
 class Post(NamedTuple):
     """A post as a source found it. id, author_id: UUIDs as text; media: a JSON list as text; content_key: 0 for none;
@@ -69,7 +71,7 @@ def rank(
         Ranked(
             candidate.post,
             candidate.sources,
-            seen_so_often := counts.get(candidate.post.id, Counts()),
+            seen_so_often := counts.get(candidate.post.id, _NONE),
             known := interactions.get(candidate.post.author_id, 0),
             score(
                 weights,
@@ -104,7 +106,7 @@ def one_per_content(items: Sequence[Ranked]) -> list[Ranked]:
 def _spread(items: Sequence[Ranked], before: Sequence[Ranked]) -> list[Ranked]:
     order = diversify([item.post.author_id for item in items], [item.post.author_id for item in before])
     return [
-        Ranked(was.post, was.sources, was.counts, was.interactions, was.score, place - index)
+        was if place == index else was._replace(moved_by=place - index)
         for place, index in enumerate(order)
         for was in (items[index],)
     ]
