@@ -8,6 +8,8 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -190,8 +192,10 @@ def remember_seen(events: Iterable[Event]) -> None:
             seen.setdefault(event.user_id, {})[str(event.post_id)] = event.event_time.timestamp()
     if not seen:
         return
-    counts = [len(posts) for posts in seen.values()]
-    moments = [part for posts in seen.values() for post, moment in posts.items() for part in (moment, post)]
+    # More would not stay, and Lua unpacks some thousand values at most.
+    newest = [nlargest(SEEN_POSTS, posts.items(), key=itemgetter(1)) for posts in seen.values()]
+    counts = map(len, newest)
+    moments = [part for posts in newest for post, moment in posts for part in (moment, post)]
     keys = map(seen_key, seen)
     try:
         redis.cache().eval(_NOTE_SEEN, len(seen), *keys, SEEN_POSTS, SEEN_SECONDS, *counts, *moments)

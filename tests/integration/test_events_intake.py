@@ -162,7 +162,8 @@ def test_what_was_seen_is_noted(send, member, post) -> None:
 def test_only_the_newest_seen_posts_are_noted(member) -> None:
     now = time.time()
     fields = {"event_id": uuid4(), "user_id": member, "action": "view"}
-    posts = [uuid4() for _ in range(intake.SEEN_POSTS + 20)]
+    # More than Lua can unpack, the oldest first.
+    posts = [uuid4() for _ in range(5 * intake.SEEN_POSTS)]
     intake.remember_seen(
         contract.Event(**fields, post_id=post, event_time=clock.now() - timedelta(seconds=len(posts) - place))
         for place, post in enumerate(posts)
