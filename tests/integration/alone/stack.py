@@ -76,6 +76,17 @@ class Alone:
             command, cwd=ROOT, env=self.stack.env, capture_output=True, text=True, check=False, timeout=180
         )
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `manage.py …`; its output is to be read with `communicate`."""
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.stack.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def verify(self, *arguments: str) -> tuple[int, dict[str, Counts]]:
         """Exit code of `verify_sync` (0: the same, 1: it differs, 2: repaired); how many rows of which copy differ."""
         ran = self.manage("verify_sync", "--patience", "4", *arguments)
@@ -84,14 +95,7 @@ class Alone:
     @contextmanager
     def consumer(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """A consumer started by hand (`run_events_consumer --from-offset …`), stopped at the end of the block."""
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self.stack.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        process = self.begin(*arguments)
         try:
             yield process
         finally:

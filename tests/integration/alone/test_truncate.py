@@ -2,14 +2,11 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from uuid import uuid4
 
 from confluent_kafka import Producer
 
-from tests.apps import ROOT
 from tests.client import wait_until
 from tests.integration.alone.stack import COPIES, Alone, same_soon
 
@@ -86,15 +83,7 @@ def test_in_the_middle_of_a_backfill(alone: Alone) -> None:
     for reader in readers:
         alone.like(reader, old)
     wait_until(lambda: alone.likes(old) == 40, "the likes")
-    command = ["backfill", "likes", "--restart", "--with-events", "--batch", "4", "--rate", "4"]
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", *command],
-        cwd=ROOT,
-        env=alone.stack.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = alone.begin("backfill", "likes", "--restart", "--with-events", "--batch", "4", "--rate", "4")
     begun = "SELECT * FROM backfill_progress WHERE \"table\" = 'likes' AND rows >= 8 AND finished_at IS NULL"
     wait_until(lambda: alone.sql(begun), "some pieces")
     # The barrier is there before the backfill reads what was made after it, and that before the stream brings it.
