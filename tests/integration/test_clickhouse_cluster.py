@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,18 +19,23 @@ import pytest
 from django.conf import settings
 
 from clickhouse_sql import cluster, schema
+from clickhouse_sql.migrate import migrate
 from clickhouse_sql.verify import differences
 from embedded.engines.clickhouse import ClickHouse
 from embedded.ports import assign
 from embedded.process import Process
+from ingestion import ledger, writer
 from ingestion.errors import Halt
+from ingestion.events import EventsSink
 from ingestion.preflight import check_tables
-from nova import clickhouse
+from nova import clickhouse, clock
 from nova.errors import Permanent
 from ranking import candidates
 from ranking.candidates import Gathered
 from tests.apps import ROOT
 from tests.feeds import Feeds, member
+from tests.integration.batches import lines, messages, read
+from tests.integration.ingest import Crowd
 
 pytest_plugins = ["tests.ranking_fixtures"]
 
@@ -201,6 +207,50 @@ def test_a_repeated_token_adds_nothing_on_any_shard_in_any_view(enter: Any) -> N
     # The oracle bites: with another token the same rows are another batch.
     clickhouse.insert_bytes("events", COLUMNS, data, fmt="JSONEachRow", token="topic:0:2:0-39")
     assert {table: number - before[table] for table, number in counted().items()} == dict.fromkeys(WHAT_IS_COUNTED, 80)
+
+
+@pytest.mark.django_db
+def test_a_resend_is_left_to_the_tokens(enter: Any, claim: Any, settings: Any) -> None:
+    """The copy that is asked may not have the rows yet, however long ago the server was started."""
+    enter(SHARDS[0])
+    settings.CLICKHOUSE_CLUSTER = "nova"
+    before = counted()
+    batch = messages(lines(Crowd().events(40, action="share", event_time=clock.now())))
+    part, _ = claim()
+    sent, token = read(batch), writer.token(part, 39)
+    ledger.before(part, hi=39, kept=sent.offsets, token=token)
+    writer.insert(sent.arrow_stream(part.topic_id, part.partition), token)
+    for shard in SHARDS:
+        lagging = f"ALTER TABLE {shard}.events_local DELETE WHERE _topic_id = '{part.topic_id}'"
+        clickhouse.command(lagging, server_settings={"mutations_sync": 1})
+    successor, pending = claim()
+    long_ago = replace(pending, since=clock.now() - timedelta(days=30))
+    EventsSink(doubt_tokens=True).redo(successor, long_ago, batch)
+    assert successor.next_offset == 40
+    once = dict.fromkeys(WHAT_IS_COUNTED, 40) | {"events": 0}
+    assert {table: number - before[table] for table, number in counted().items()} == once
+
+
+@pytest.mark.django_db
+def test_every_host_is_told_again(enter: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that was down or was added later gets its tables, although those of the host that is asked are there."""
+    settings.CLICKHOUSE_CLUSTER = RENDERED
+    enter("migrated")
+    told: list[str] = []
+    command = clickhouse.command
+
+    def carried_out_here(statement: str, *given: Any, **named: Any) -> None:
+        told.append(statement)
+        command(statement.replace(f" ON CLUSTER `{RENDERED}`", ""), *given, **named)
+
+    monkeypatch.setattr(clickhouse, "command", carried_out_here)
+    reported: list[str] = []
+    assert migrate(reported.append) == len(reported) > 20
+    first = told.copy()
+    assert differences() == []
+    told.clear()
+    assert migrate(pytest.fail) == 0
+    assert told == first
 
 
 def tell(feeds: Feeds) -> list[UUID]:
