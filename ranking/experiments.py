@@ -87,23 +87,26 @@ def _active() -> list[Experiment]:
 
 
 def _read() -> list[Experiment] | None:
+    """What runs, by PostgreSQL; None when it does not say."""
+    held = connection.connection is not None
     try:
         with transaction.atomic():
             return list(Experiment.objects.filter(active=True).order_by("id"))
     except (DatabaseError, InterfaceError) as error:
         log.warning("the experiments cannot be read, the last known go on: %s", error)
         return None
+    finally:
+        if not held:
+            # The short way to a feed and our own thread have no request whose end would give it back to the pool.
+            connection.close()
 
 
 def _renew() -> None:
     global _known
-    try:
-        found = _read()
-        if found is not None:
-            with _lock:
-                _known = found
-    finally:
-        connection.close()
+    found = _read()
+    if found is not None:
+        with _lock:
+            _known = found
 
 
 @once

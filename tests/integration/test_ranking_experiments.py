@@ -160,6 +160,15 @@ def test_staff_edit_in_the_admin_and_the_history_stays(admin_client: Client, fee
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_connection_that_it_opened_is_given_back(feeds: Feeds) -> None:
+    """On the short way to a feed no request ends that would give it back."""
+    made()
+    connection.close()
+    assert experiments.weights_of("somebody", feeds.now).experiment == "fresh"
+    assert connection.connection is None
+
+
+@pytest.mark.django_db(transaction=True)
 def test_without_the_database_the_last_known_go_on(feeds: Feeds, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table is taken away: each read fails as it does without PostgreSQL."""
     monkeypatch.setattr(experiments, "REMEMBER_SECONDS", 0)
