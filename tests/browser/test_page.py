@@ -220,6 +220,27 @@ def test_a_refused_act_is_said_and_the_page_stays(page: Page, apps: Apps, world:
     expect(_card(page, post)).to_have_count(0)
 
 
+def test_a_trending_post_tells_whether_it_is_in_this_feed(page: Page, apps: Apps, world: World) -> None:
+    author, reader = _befriended(world)
+    text = f"Everybody talks about {uuid4().hex}"
+    post = world.post(author, text)
+    for number in range(1, 7):
+        world.sql(
+            "INSERT INTO comments (user_id, post_id, text) SELECT %s, %s, 'me too ' || n FROM generate_series(1, 50) n",
+            world.member(),
+            post,
+        )
+        wait_until(lambda many=50 * number: world.counters(post)["comments"] == many, "the comments in ClickHouse")
+    # Without kept lists, the page works out what is trending now.
+    redis.cache().delete(*(key(window) for key in (trending.key, hotlist.key) for window in trending.WINDOWS))
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+    item = page.locator(".trending li", has_text=text)
+    item.get_by_text("Is it in this feed?").click()
+    place = world.feed_ids(reader).index(str(post)) + 1
+    expect(item.locator(".answer")).to_contain_text(f"Yes, at place {place} of ")
+
+
 def test_stays_usable_without_clickhouse(page: Page, apps: Apps, world: World, stack: Stack) -> None:
     author, reader = _befriended(world)
     post = world.post(author)
