@@ -3,15 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.feed import serving
 from benchmarks.ingest import ours
-from benchmarks.ingest.bench import Bench, wait_until
+from benchmarks.ingest.bench import Bench
 from embedded.paths import ROOT
-from embedded.service import http_ok
 
 
 def measure(bench: Bench, database: str, tries: int) -> Mapping[str, Any]:
@@ -20,7 +18,7 @@ def measure(bench: Bench, database: str, tries: int) -> Mapping[str, Any]:
     bench.manage("setup_cdc")
     with (
         ours.consumers(bench, 1, database, ours.new_group()),
-        _cdc(bench, database),
+        bench.cdc_consumer(database),
         serving.nova(bench, workers=2) as (port, _),
     ):
         command = [sys.executable, "manage.py", "measure_path", "--tries", str(tries)]
@@ -36,17 +34,3 @@ def measure(bench: Bench, database: str, tries: int) -> Mapping[str, Any]:
         raise RuntimeError(f"measure_path failed:\n{done.stdout}{done.stderr}")
     found: Mapping[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
-
-
-@contextmanager
-def _cdc(bench: Bench, database: str) -> Iterator[None]:
-    (port,) = bench.ports("cdc")
-    environment = bench.environment(database, HEALTH_PORT=str(port))
-    child = bench.process("cdc", sys.executable, "manage.py", "run_cdc_consumer", env=environment)
-    try:
-        wait_until(lambda: child.exit_code() is not None or http_ok(f"http://127.0.0.1:{port}/healthz"), "CDC consumer")
-        yield
-    finally:
-        child.signal(15)
-        child.wait(40)
-        child.signal_all(9)

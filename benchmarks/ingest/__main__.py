@@ -16,14 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.ingest import ceilings, engine, latency, load, ours, plots, report
-from benchmarks.ingest.bench import Bench, wait_until
+from benchmarks.ingest.bench import Bench
 from benchmarks.ingest.report import Findings
 from benchmarks.ingest.result import Result
 from benchmarks.ingest.web import People, flood, web
 from benchmarks.tables import RESULTS
 from embedded.errors import StackError
 from embedded.paths import default_var
-from embedded.service import http_ok
 from embedded.testing import start_stack
 
 PARTS = ("throughput", "backlog", "latency", "intake")
@@ -86,7 +85,7 @@ def delays(bench: Bench, found: Findings, seconds: float, bars: Bars) -> None:
         bench.manage("setup_cdc")
         with bench.database() as database:
             people = People.make(bench)
-            with ours.consumers(bench, 1, database, ours.new_group()), _cdc_consumer(bench, database):
+            with ours.consumers(bench, 1, database, ours.new_group()), bench.cdc_consumer(database):
                 change, event = latency.name("change", partitions), latency.name("event", partitions)
                 with bars.bar(change, latency.CHANGES_PER_SECOND * (seconds + 5)) as tell:
                     found.delays[change] = latency.cdc(bench, database, people, seconds, tell)
@@ -116,22 +115,6 @@ def intake_at_its_limit(bench: Bench, found: Findings, seconds: float, bars: Bar
         found.intake["time_of_requests"] = {
             layer: f"{count / samples:.0%}" for layer, count in sorted(counts.items(), key=lambda one: -one[1])
         }
-
-
-@contextmanager
-def _cdc_consumer(bench: Bench, database: str) -> Iterator[None]:
-    (port,) = bench.ports("cdc")
-    environment = bench.environment(database, HEALTH_PORT=str(port))
-    child = bench.process("cdc", sys.executable, "manage.py", "run_cdc_consumer", env=environment)
-    try:
-        wait_until(lambda: child.exit_code() is not None or http_ok(f"http://127.0.0.1:{port}/healthz"), "CDC consumer")
-        yield
-        if child.exit_code() is not None:
-            raise RuntimeError(f"the CDC consumer ended; its log lies in {bench.var / 'log'}")
-    finally:
-        child.signal(15)
-        child.wait(40)
-        child.signal_all(9)
 
 
 def main() -> int:

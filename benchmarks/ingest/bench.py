@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 from embedded.paths import ROOT
 from embedded.ports import assign
 from embedded.process import Process
+from embedded.service import http_ok
 
 PARTITIONS = 12
 TOPIC = "events"
@@ -88,6 +89,22 @@ class Bench:
     def process(self, name: str, *command: str, env: Mapping[str, str]) -> Process:
         """Start a process of Nova; it ends when we do."""
         return Process(list(command), environment=env, log=self.var / "log" / f"bench-{name}.log")
+
+    @contextmanager
+    def cdc_consumer(self, database: str) -> Iterator[None]:
+        """`run_cdc_consumer` into a ClickHouse database, ready. Raises RuntimeError when it ended by itself."""
+        (port,) = self.ports("cdc")
+        environment = self.environment(database, HEALTH_PORT=str(port))
+        child = self.process("cdc", sys.executable, "manage.py", "run_cdc_consumer", env=environment)
+        try:
+            wait_until(lambda: child.exit_code() is not None or http_ok(f"http://127.0.0.1:{port}/healthz"), "CDC")
+            yield
+            if child.exit_code() is not None:
+                raise RuntimeError(f"the CDC consumer ended; its log lies in {self.var / 'log'}")
+        finally:
+            child.signal(15)
+            child.wait(40)
+            child.signal_all(9)
 
     def ports(self, *names: str) -> list[int]:
         """Free ports, the same for the same name each time."""
