@@ -20,7 +20,7 @@ _KINDS = {"arm": 45, "engine": 35, "consumer": 20}
 _FROZEN = 0.4
 # After the strike is over a part needs some seconds to be itself again; it is left alone meanwhile. An ambush needs
 # more: the consumer has to start, get its partitions and come to the step.
-_RECOVERY = {"kill": 8.0, "freeze": 8.0, "arm": 20.0}
+_RECOVERY = {"kill": 8.0, "freeze": 8.0, "arm": 30.0}
 # A member of the group that is silent for 10 s loses its partitions: half of those who sleep do so longer.
 _NAP, _SLEEP = (0.5, 8.0), (11.0, 16.0)
 
