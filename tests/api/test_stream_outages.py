@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -130,9 +131,13 @@ def test_a_full_process_takes_nobody_until_a_stream_has_ended_by_its_age(api: Ap
     members = [uuid4() for _ in range(20)]
     with running_apps(os.environ, folder, [STREAM], overrides=OVERRIDES | few) as process:
         readers = Readers(process, api)
-        # At once: many find room before one of them has come in.
+        # They knock while it sleeps, so it meets them at once: all find room before one of them has come in.
+        process.process(STREAM).freeze()
         with ThreadPoolExecutor(len(members)) as threads:
-            streams = dict(zip(members, threads.map(readers.open, members), strict=True))
+            opening = threads.map(readers.open, members)
+            time.sleep(1)
+            process.process(STREAM).thaw()
+            streams = dict(zip(members, opening, strict=True))
         (opened,) = (member for member in members if streams[member].status == 200)
         others = [member for member in members if member != opened]
         for member in others:
