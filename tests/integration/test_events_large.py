@@ -7,7 +7,7 @@ import pytest
 
 from nova import kafka, topics
 from tests.apps import Apps
-from tests.integration.ingest import Crowd, Tail
+from tests.integration.ingest import Crowd, Tail, assert_as_sent
 from tests.world import World
 
 
@@ -34,6 +34,7 @@ def test_a_long_queue_in_one_partition_with_poison_and_repeats(tail: Tail, world
     apps.restart("events")
     tail.wait()
     crowd.assert_exact()
+    assert_as_sent(events)
     letters = world.sql_rows('SELECT raw FROM dead_letters WHERE key = %s ORDER BY "offset"', key)
     assert [bytes(raw) for (raw,) in letters] == [b"poison %d" % place for place in range(7, 30_000, 3000)]
 
