@@ -1,7 +1,8 @@
 """Collecting one partition's messages until a batch is large or old enough. Pure: the time is passed in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import lt
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -66,6 +67,21 @@ class Batcher(Generic[T]):
         self.size += size
         self._came += size
         self._count += 1
+
+    def extend(self, messages: Sequence[T], offsets: Sequence[int], sizes: Sequence[int], now: float) -> None:
+        """`add` several at once."""
+        if offsets[0] < self.next_offset or not all(map(lt, offsets, offsets[1:])):
+            for message, offset, size in zip(messages, offsets, sizes, strict=True):
+                self.add(message, offset, size, now)
+            return
+        if not self._count:
+            self.since = now
+        self._loose.extend(zip(offsets, sizes, messages, strict=True))
+        self.next_offset = offsets[-1] + 1
+        size = sum(sizes)
+        self.size += size
+        self._came += size
+        self._count += len(messages)
 
     def condense(self, make: Callable[[list[T]], tuple[T, int]], least: int) -> None:
         """Once `least` single messages wait, put what `make` makes of them (and its bytes) in their place.

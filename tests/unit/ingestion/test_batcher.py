@@ -93,6 +93,18 @@ def test_batches_hold_each_new_offset_once_and_in_order(arrivals, messages, size
     assert held.size == 0
 
 
+@given(st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=8), max_size=12), st.integers(1, 7))
+def test_several_at_once_are_as_one_after_the_other(runs, messages):
+    together, singly = batcher(messages=messages, size=90), batcher(messages=messages, size=90)
+    for now, run in enumerate(runs):
+        together.extend(run, run, run, float(now))
+        for offset in run:
+            singly.add(offset, offset, offset, float(now))
+        states = [(len(held), held.size, held.since, held.next_offset, held.full) for held in (together, singly)]
+        assert states[0] == states[1]
+        assert together.take(1.0) == singly.take(1.0)
+
+
 def sums(messages: list) -> tuple[object, int]:
     return ("several", tuple(messages)), len(messages)
 
