@@ -48,6 +48,8 @@ def consumer(group: str, **overrides: Any) -> Consumer:
             "isolation.level": "read_committed",
             "max.poll.interval.ms": 300_000,
             "session.timeout.ms": 10_000,
+            # Members learn from their heartbeats that one has come or gone; a move of partitions takes two rounds.
+            "heartbeat.interval.ms": 500,
             "fetch.wait.max.ms": 50,
             **overrides,
         },
