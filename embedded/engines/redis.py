@@ -104,6 +104,8 @@ class Redis(Startable):
             "appendonly yes",
             # The file has it all: a snapshot each minute beside it, and one before each FLUSHALL, would only cost time.
             'save ""',
+            # Claims fill the file and end by themselves: to write it anew each time it has doubled saves little before.
+            "auto-aof-rewrite-min-size 256mb",
             "maxmemory-policy noeviction",
             "daemonize no",
         ]
