@@ -62,16 +62,15 @@ class Viewer:
 
 @dataclass(frozen=True, slots=True)
 class _Hot:
-    """The hottest posts of the day as anyone may see them, and their counts. listed: when the job made its list; until:
-    how long the posts and counts are believed."""
+    """The hottest posts of the day as anyone may see them. listed: when the job made its list; until: how long the
+    posts are believed."""
 
     listed: datetime | None
     until: float
     posts: list[Post]
-    counts: Mapping[str, Counts]
 
 
-_NOTHING_HOT = _Hot(None, 0.0, [], {})
+_NOTHING_HOT = _Hot(None, 0.0, [])
 # A deleted post is left out by every reader meanwhile.
 _HOT_SECONDS = 10.0
 _hot = _NOTHING_HOT
@@ -123,7 +122,7 @@ def gather(viewer: str, now: datetime) -> Gathered:
     hot = _answer(asked_hot, deadline)
     proposals = {
         FOLLOWEES: _answer(asked[FOLLOWEES], deadline),
-        TRENDING: _shown_to(known, hot.posts),
+        TRENDING: _shown_to(known, hot),
         AFFINITY: _answer(asked[AFFINITY], deadline),
     }
     if not any(proposals.values()):
@@ -131,8 +130,8 @@ def gather(viewer: str, now: datetime) -> Gathered:
     for name, posts in proposals.items():
         metrics.FEED_CANDIDATES.labels(name).observe(len(posts))
     candidates = merge(proposals)
-    others = [candidate.post.id for candidate in candidates if candidate.post.id not in hot.counts]
-    return Gathered(candidates, {**hot.counts, **counters(others, deadline.left())}, known.interactions)
+    counts = counters((candidate.post.id for candidate in candidates), deadline.left())
+    return Gathered(candidates, counts, known.interactions)
 
 
 def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
@@ -176,9 +175,9 @@ def _viewer(viewer: str, now: datetime, deadline: Deadline) -> Viewer:
     )
 
 
-def _hottest(cap: int, now: datetime, deadline: Deadline) -> _Hot:
-    """Reading five hundred posts and their counts by id costs more than all the rest, and while the job's list is the
-    same they are the same for every viewer."""
+def _hottest(cap: int, now: datetime, deadline: Deadline) -> list[Post]:
+    """Reading five hundred posts by id costs more than all the rest, and while the job's list is the same they are the
+    same for every viewer. Not so their counts: a ranking that is worked out again must find what it found."""
     global _hot
     hot = trending.hot("24h", now, deadline.left())
     kept = _hot
@@ -186,10 +185,9 @@ def _hottest(cap: int, now: datetime, deadline: Deadline) -> _Hot:
         best = [item.id for item in hot.posts[:cap]]
         found = posts_of(best, _NOBODY, now, deadline.left())
         posts = [found[identifier] for identifier in best if identifier in found]
-        counts = counters(found, deadline.left())
-        kept = _Hot(hot.generated_at, monotonic() + _HOT_SECONDS, posts, counts)
+        kept = _Hot(hot.generated_at, monotonic() + _HOT_SECONDS, posts)
         _hot = kept
-    return kept
+    return kept.posts
 
 
 def _shown_to(known: Viewer, posts: Iterable[Post]) -> list[Post]:
