@@ -27,8 +27,9 @@ T = TypeVar("T")
 GONE_POSTS = "gone:posts"
 # The tables that say which posts are in a feed; likes and comments only say where.
 _SHAPING = {PostRow.TABLE, FollowRow.TABLE, BlockRow.TABLE}
-# What a member's newest snapshot is found by: this and the member's id.
+# What a member's newest snapshot is found by: this and the member's id. With the ending: the lock of who makes one.
 _FEEDS = "feed:v1:"
+_BEING_MADE = ":lock"
 _CHUNK = 1000
 
 
@@ -80,7 +81,7 @@ def announce(effects: Effects, *, now: datetime) -> None:
         if effects.authors and settings.FANOUT_BOUND:
             followers = selectors.followers_of(effects.authors, settings.FANOUT_BOUND)
             for some in _chunks(followers):
-                generations.bump(_with_snapshot(some))
+                generations.bump(_with_feed(some))
     except (RedisError, DatabaseError) as error:
         log.warning("feeds_not_told", error=str(error), viewers=len(effects.viewers), authors=len(effects.authors))
 
@@ -103,10 +104,11 @@ def _readers() -> Iterator[str]:
             yield viewer
 
 
-def _with_snapshot(viewers: list[UUID]) -> list[UUID]:
+def _with_feed(viewers: list[UUID]) -> list[UUID]:
+    """Those who have a feed, or for whom one is being made at this moment, perhaps from what was there before."""
     pipeline = redis.cache().pipeline(transaction=False)
     for viewer in viewers:
-        pipeline.exists(f"{_FEEDS}{viewer}")
+        pipeline.exists(f"{_FEEDS}{viewer}", f"{_FEEDS}{viewer}{_BEING_MADE}")
     return [viewer for viewer, there in zip(viewers, pipeline.execute(), strict=True) if there]
 
 

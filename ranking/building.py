@@ -48,18 +48,31 @@ def obtain(viewer: str, algorithm: str, *, limit: int, explain: bool, now: datet
     return _build_once(viewer, algorithm, kept.generation, limit, explain, now)
 
 
-def build(viewer: str, algorithm: str, now: datetime, generation: int | None = None) -> Snapshot:
-    """Make a viewer's feed and keep it. `generation`: the viewer's, read before anything else.
+def build(viewer: str, algorithm: str, now: datetime) -> Snapshot:
+    """Make a viewer's feed and keep it, whatever is kept.
 
     Raises a `nova.errors` class without ClickHouse (`breaker.Refused` when it was not even asked), for order of time
     `django.db.DatabaseError` without PostgreSQL.
     """
-    if generation is None:
+    # Not to be alone: by the lock, who tells of changes sees that a feed is being made. Nobody waits for it here.
+    token = _lock(viewer, algorithm)
+    try:
         generation = snapshot.read(viewer, algorithm=algorithm, limit=0).generation
+        return _made_and_kept(viewer, algorithm, now, generation)
+    finally:
+        snapshot.unlock(viewer, algorithm, token or "")
+
+
+def _made_and_kept(viewer: str, algorithm: str, now: datetime, generation: int) -> Snapshot:
+    """`generation`: the viewer's, read before anything else."""
     made = make(viewer, algorithm, now, generation)
     with _timed("snapshot"):
         snapshot.keep(viewer, made)
     return made
+
+
+def _lock(viewer: str, algorithm: str) -> str | None:
+    return snapshot.lock(viewer, algorithm, 2 * settings.CLICKHOUSE_DEADLINE)
 
 
 def make(viewer: str, algorithm: str, now: datetime, generation: int = 0) -> Snapshot:
@@ -118,13 +131,13 @@ def _build_once(
     viewer: str, algorithm: str, generation: int, limit: int, explain: bool, now: datetime
 ) -> tuple[Slice, str]:
     """Build, unless another does so already: then wait for theirs, and build after all when it does not come."""
-    token = snapshot.lock(viewer, algorithm, 2 * settings.CLICKHOUSE_DEADLINE)
+    token = _lock(viewer, algorithm)
     if token is None:
         theirs = _wait(viewer, algorithm, limit, explain)
         if theirs is not None:
             return theirs, HIT
     try:
-        return build(viewer, algorithm, now, generation).cut(0, limit), MISS
+        return _made_and_kept(viewer, algorithm, now, generation).cut(0, limit), MISS
     finally:
         snapshot.unlock(viewer, algorithm, token or "")
 
@@ -162,11 +175,12 @@ def _rebuild_soon(viewer: str) -> None:
 
 def _rebuild(viewer: str) -> None:
     try:
-        token = snapshot.lock(viewer, CH, 2 * settings.CLICKHOUSE_DEADLINE)
+        token = _lock(viewer, CH)
         if token is None:
             return
         try:
-            build(viewer, CH, clock.now())
+            generation = snapshot.read(viewer, algorithm=CH, limit=0).generation
+            _made_and_kept(viewer, CH, clock.now(), generation)
         finally:
             snapshot.unlock(viewer, CH, token)
     except (NovaError, DatabaseError) as error:

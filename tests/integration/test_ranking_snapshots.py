@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from community.models import Block
+from community.models import Block, Follow
 from ingestion import effects
 from nova import clock, redis
 from ranking import building, pipeline, snapshot
@@ -213,6 +213,26 @@ def test_many_readers_of_one_feed_rank_it_once(feeds: Feeds, viewer: UUID, monke
     with ThreadPoolExecutor(12) as pool:
         assert len(set(pool.map(read, range(12)))) == 1
     assert len(ranked) == 1
+
+
+@pytest.mark.parametrize("make", [lambda viewer: pipeline.page(viewer, limit=5), pipeline.rank])
+def test_a_post_that_comes_while_a_feed_is_made_makes_it_anew(feeds: Feeds, make_member, monkeypatch, make) -> None:
+    viewer, author = make_member(), make_member()
+    Follow.objects.create(follower_id=viewer, followee_id=author)
+    feeds.follow(viewer, author)
+    feeds.post(author)
+    gather, late = building.candidates.gather, []
+
+    def overtaken(*given):
+        monkeypatch.setattr(building.candidates, "gather", gather)
+        found = gather(*given)
+        late.append(str(feeds.post(author, hours_ago=0)))
+        effects.announce(effects.Effects(authors={author}), now=clock.now())
+        return found
+
+    monkeypatch.setattr(building.candidates, "gather", overtaken)
+    make(viewer)
+    assert late[0] in [post["id"] for post in pipeline.page(viewer, limit=5).posts]
 
 
 def test_how_many_posts_are_newer(feeds: Feeds, viewer: UUID) -> None:
