@@ -92,6 +92,7 @@ class Deadline:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
+    # A call to a frozen server ends by several timeouts, one after the other: only who waits for a thread keeps time.
     return ThreadPoolExecutor(settings.CLICKHOUSE_POOL, thread_name_prefix="candidates")
 
 
@@ -100,7 +101,7 @@ def gather(viewer: str, now: datetime) -> Gathered:
     in full within `settings.CLICKHOUSE_DEADLINE` seconds."""
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
     asked_hot = _threads().submit(_hottest, settings.CANDIDATES_PER_SOURCE, now, deadline)
-    known = _viewer(viewer, now, deadline)
+    known = _answer(_threads().submit(_viewer, viewer, now, deadline), deadline)
     common = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE}
     sources: dict[str, Callable[[], list[Post]]] = {
         FOLLOWEES: lambda: _posts(
@@ -130,8 +131,9 @@ def gather(viewer: str, now: datetime) -> Gathered:
     for name, posts in proposals.items():
         metrics.FEED_CANDIDATES.labels(name).observe(len(posts))
     candidates = merge(proposals)
-    counts = counters((candidate.post.id for candidate in candidates), deadline.left())
-    return Gathered(candidates, counts, known.interactions)
+    ids = [candidate.post.id for candidate in candidates]
+    counts: Future[Mapping[str, Counts]] = _threads().submit(lambda: counters(ids, deadline.left()))
+    return Gathered(candidates, _answer(counts, deadline), known.interactions)
 
 
 def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
