@@ -26,6 +26,12 @@ DATABASES = {
                 "timeout": 3,
             },
             "connect_timeout": 3,
+            # A host that vanished acknowledges nothing: the connection ends after so long (ms; an idle one after about
+            # as long), not after the quarter of an hour that the kernel would go on trying.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
             "options": f"-c statement_timeout={env.whole('DATABASE_STATEMENT_MS', 30_000, low=100, high=600_000)}",
             "application_name": "nova",
             **dict(parse_qsl(_url.query)),
