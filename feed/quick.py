@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.http.request import split_domain_port, validate_host
@@ -51,8 +52,9 @@ class QuickFeed:
 
     def _quick(self, environ: Environ) -> tuple[list[tuple[str, str]], bytes] | None:
         began = perf_counter()
-        asked, viewer = _asked(environ), _viewer(environ)
-        if asked is None or viewer is None:
+        viewer = _viewer(environ)
+        asked = _asked(environ) if viewer else None
+        if viewer is None or asked is None:
             return None
         counting = None if viewer.is_service else limits.counting(viewer.id, SCOPE)
         found = pipeline.ready(viewer.id, limit=asked["limit"], algo=asked.get("algo"), beside=counting)
@@ -103,7 +105,7 @@ def _asked(environ: Environ) -> Mapping[str, Any] | None:
         return None
     try:
         asked = asked_for(environ.get("QUERY_STRING", ""))
-    except ValidationError:
+    except (ValidationError, SuspiciousOperation):
         return None
     plain = "cursor" not in asked and "since" not in asked and asked["explain"] != "1"
     return asked if plain else None

@@ -120,7 +120,7 @@ def _rest(ends: Sequence[bytes], strictly: bool) -> pa.Table:
             read_options=pj.ReadOptions(use_threads=False, block_size=len(joined) + 1),
             parse_options=pj.ParseOptions(explicit_schema=_REST, unexpected_field_behavior="error"),
         ).combine_chunks()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         raise LookCloser from error
     if rest.num_rows != len(ends) or any(column.null_count for column in rest.columns):
         raise LookCloser

@@ -48,8 +48,8 @@ class Found:
 
 
 class _Sent:
-    """The pages that this process read last, at most so many bytes of them. A snapshot never changes, so whoever comes
-    back to the same one needs no second copy out of Redis: only what may have changed around it is asked."""
+    """The pages that this process read newly last, at most so many bytes of them. A snapshot never changes, so whoever
+    comes back to the same one needs no second copy out of Redis: only what may have changed around it is asked."""
 
     def __init__(self, most: int) -> None:
         self._lock, self._most, self._size = threading.Lock(), most, 0
@@ -62,13 +62,18 @@ class _Sent:
         with self._lock:
             self._forget(name)
             self._pages[name] = found, ready
-            self._size += len(found.posts)
+            self._size += _size(found)
             while self._size > self._most:
                 self._forget(next(iter(self._pages)))
 
     def _forget(self, name: tuple[str, str, int]) -> None:
         if page := self._pages.pop(name, None):
-            self._size -= len(page[0].posts)
+            self._size -= _size(page[0])
+
+
+def _size(found: Head) -> int:
+    """About how many bytes a page takes: its posts, and what is kept of it beside them."""
+    return len(found.posts) + 2048
 
 
 _sent = _Sent(32 << 20)

@@ -11,6 +11,7 @@ from ranking import head
 from ranking.about import About
 from ranking.entries import Entry
 from ranking.head import Head
+from ranking.ready import Ready, _Sent
 
 ABOUT = About("5" * 20, "ch", 3, "2026-01-01T00:00:00.000000Z", 1.0, 60.0, "v1")
 STATE = b"5 1 1"
@@ -60,3 +61,12 @@ def test_what_is_known_is_kept_while_redis_says_so() -> None:
     assert later is not None
     assert (later.posts, later.generation, later.state) == (known.posts, 4, b"5 2 2")
     assert head.read([b"3"], known, 10) is None
+
+
+def test_pages_without_posts_are_remembered_within_bounds_too():
+    sent = _Sent(3 * 2048)
+    empty = Head(ABOUT, 1, b"", "", 0, 0, b"", whole=True)
+    names = [("viewer", "ch", limit) for limit in range(5)]
+    for name in names:
+        sent.put(name, empty, Ready(ABOUT, b"", None))
+    assert [name for name in names if sent.get(name)] == names[2:]
