@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -148,8 +148,25 @@ def apply() -> None:
     """
     _call("PUT", f"/connectors/{_name()}/config", wanted_config())
     _call("PUT", f"/connectors/{_name()}/resume")
-    if any(state == "FAILED" for state, _ in _states(_call("GET", f"/connectors/{_name()}/status"))):
-        _call("POST", f"/connectors/{_name()}/restart?includeTasks=true&onlyFailed=true")
+    if _failures():
+        _start_failed()
+
+
+def revive() -> str | None:
+    """Start again what of the connector has failed. Why it failed; None when nothing has.
+
+    Raises `Permanent` without doing anything when the slot is missing or its WAL is gone: what changed meanwhile would
+    be skipped, and that is nothing to decide alone. Raises `Transient` when Kafka Connect does not answer,
+    `django.db.DatabaseError` when PostgreSQL does not.
+    """
+    causes = _failures()
+    if not causes:
+        return None
+    slot = slot_state()
+    if slot is None or slot["wal_status"] == "lost":
+        raise Permanent(f"the slot {settings.CDC_SLOT} is lost, and the connector has failed: {causes[0]}")
+    _start_failed()
+    return causes[0]
 
 
 def forget_position() -> None:
@@ -182,9 +199,8 @@ def wait_running(report: Callable[[str], None], timeout: float = 90) -> None:
         if line != said:
             report(line)
             said = line
-        for state, trace in states:
-            if state == "FAILED":
-                raise Permanent(f"the connector failed: {_cause(trace)}")
+        if causes := _causes(states):
+            raise Permanent(f"the connector failed: {causes[0]}")
         if len(states) > 1 and all(state == "RUNNING" for state, _ in states) and slot_state():
             return
         if time.monotonic() > deadline:
@@ -239,6 +255,18 @@ def _states(status: Any) -> list[tuple[str, str]]:
     if status is None:  # between the PUT and the worker's first word about it
         return [("UNASSIGNED", "")]
     return [(part["state"], part.get("trace", "")) for part in (status["connector"], *status["tasks"])]
+
+
+def _failures() -> list[str]:
+    return _causes(_states(_call("GET", f"/connectors/{_name()}/status")))
+
+
+def _causes(states: Iterable[tuple[str, str]]) -> list[str]:
+    return [_cause(trace) for state, trace in states if state == "FAILED"]
+
+
+def _start_failed() -> None:
+    _call("POST", f"/connectors/{_name()}/restart?includeTasks=true&onlyFailed=true")
 
 
 def _cause(trace: str) -> str:

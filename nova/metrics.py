@@ -195,6 +195,9 @@ WARMER_VISITS = Shared(
     "Active members that came between two passes of the warmer, by what their feed was (bought: made by the warmer).",
     ["feed"],
 )
+CONNECTOR_REVIVALS = Counter(
+    "nova_connector_revivals", "Failed tasks of the Debezium connector that a CDC consumer started again."
+)
 SLOT_ACTIVE = Shared("gauge", "nova_cdc_slot_active", "1 while something reads the replication slot.", ["slot"])
 SLOT_RETAINED_BYTES = Shared(
     "gauge",

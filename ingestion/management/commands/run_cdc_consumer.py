@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from ingestion import reviving
 from ingestion.batcher import Bounds
 from ingestion.cdc import BATCH_SECONDS, NAME, WORKERS, CdcSink
 from ingestion.consumer import Runtime
@@ -44,5 +45,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         sink = CdcSink(options["group"])
         from_offset.apply(self, sink.name, sink.topics, options)
+        reviving.start()
         # Small batches at once, by many threads that mostly wait for the same insert.
         sys.exit(Runtime(sink, bounds=Bounds(settings.BATCH_MESSAGES, BATCH_SECONDS), workers=WORKERS).run())

@@ -27,6 +27,24 @@ def test_postgresql_killed_heals_by_itself(alone: Alone) -> None:
     wait_until(lambda: alone.has(post), "a post after the crash", 120)
 
 
+def test_a_failed_connector_is_started_again(alone: Alone) -> None:
+    """Kafka Connect leaves a task failed for good that met an error which Debezium takes for no passing one."""
+    author = alone.member()
+
+    def states() -> list[str]:
+        return [task["state"] for task in alone.connect("GET", "/status")["tasks"]]
+
+    alone.sql("ALTER PUBLICATION nova_cdc RENAME TO hidden")
+    try:
+        alone.connect("POST", "/restart?includeTasks=true")
+        wait_until(lambda: states() == ["FAILED"], "the task to fail")
+    finally:
+        alone.sql("ALTER PUBLICATION hidden RENAME TO nova_cdc")
+    post = alone.post(author)
+    wait_until(lambda: alone.has(post), "a post after the failure", 120)
+    assert states() == ["RUNNING"]
+
+
 def test_a_connector_that_is_set_otherwise_is_refused_and_mended(alone: Alone, consumer_ends) -> None:
     assert alone.manage("setup_cdc", "--check").returncode == 0
     config = alone.connect("GET", "/config")
