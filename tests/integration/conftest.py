@@ -1,17 +1,18 @@
 """The prepared stores and Nova's own processes, once for all integration tests of a run."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import urllib3
 
 from ingestion import ledger
 from ingestion.events import EventsSink
 from ingestion.ledger import Partition, Pending
-from tests.apps import Apps, deploy, running_apps
+from tests.apps import NAMES, Apps, deploy, running_apps
 from tests.client import Api
 from tests.integration.ingest import Crowd, Tail
 from tests.world import World
@@ -29,6 +30,29 @@ def apps(prepared: Any) -> Iterator[Apps]:
     """The web server and both consumers, as in production; a test that ends one starts it again."""
     with running_apps(prepared.env, Path(prepared.var) / "apps") as running:
         yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """To a failure belongs what the parts were doing: a change that never came may have stopped anywhere."""
+    report = yield
+    found = getattr(item, "funcargs", {})
+    if report.failed and "apps" in found and "prepared" in found:
+        report.sections.append(("the parts", _doing(found["apps"], found["prepared"])))
+    return report
+
+
+def _doing(apps: Apps, stack: Any) -> str:
+    lines = []
+    for name in NAMES:
+        app = apps.process(name)
+        lines += [f"{name} {'runs' if app.alive else 'has ended'}; its last words:", app.last_words(5)]
+    try:
+        url = f"{stack.env['KAFKA_CONNECT_URL']}/connectors?expand=status"
+        lines.append(urllib3.request("GET", url, timeout=5, retries=False).data.decode()[:2000])
+    except urllib3.exceptions.HTTPError as error:
+        lines.append(f"Kafka Connect does not answer: {error}")
+    return "\n".join(lines)
 
 
 @pytest.fixture

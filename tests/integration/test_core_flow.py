@@ -4,6 +4,8 @@ What happens is caused as users cause it (SQL in PostgreSQL, REST calls) and loo
 tests use the same long-lived database: every test makes members and posts of its own.
 """
 
+from typing import Any
+
 import pytest
 
 from nova import clickhouse, redis
@@ -108,10 +110,14 @@ def test_redis_cache_works(world: World) -> None:
     world.follow(reader, author)
     post = world.post(author)
     wait_until(lambda: str(post) in world.feed_ids(reader), "the post in the feed")
-    first = wait_until(lambda: (page := world.api.feed(reader))["cache_hit"] and page, "an answer from the cache")
+
+    def twice() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        # What invalidates comes behind the row that the feed shows already, so one snapshot may still be replaced.
+        first, again = world.api.feed(reader), world.api.feed(reader)
+        return (first, again) if first["cache_hit"] and again["cache_hit"] else None
+
+    first, again = wait_until(twice, "two answers from the cache")
     assert redis.cache().exists(f"feed:v1:{reader}")
-    again = world.api.feed(reader)
-    assert again["cache_hit"]
     assert again["snapshot"] == first["snapshot"]
     assert again["posts"] == first["posts"]
 
@@ -157,11 +163,13 @@ def test_full_event_to_feed_flow(world: World) -> None:
         # What others do makes no feed stale at once: the soft age does. A staff member would not wait for it either.
         redis.cache().delete(f"feed:v1:{reader}")
         item = explained()
-        return item if item["counts"]["likes"] == 3 and item["counts"]["comments"] == 1 else None
+        # The viewer's own acts and the posts' counts are asked one after the other, and the comment may come between.
+        there = item["counts"]["likes"] == 3 and item["counts"]["comments"] == 1 and item["affinity"] > 0
+        return item if there else None
 
-    after = wait_until(counted, "the likes and the comment in the feed")
+    assert before["affinity"] == 0
+    after = wait_until(counted, "the likes and the comment in the feed, and its author nearer")
     assert after["engagement"] > before["engagement"]
-    assert after["affinity"] > before["affinity"]
     assert after["final"] > before["final"]
     # Three impressions, three likes, one comment: each once.
     assert clickhouse.query("SELECT count() FROM events WHERE post_id = {id:UUID}", {"id": post})[0][0] == 7
