@@ -7,13 +7,15 @@ from typing import Any, TypedDict, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 from rest_framework.exceptions import NotFound
 
 from community.models import Block, Comment, Follow, Like, Post, User
 from community.paging import Cursor, Page
+from nova import postgres
 
 SERVING_MS = 800
+_GRACE_SECONDS = 0.2
 AnyRow = TypeVar("AnyRow", bound=Model)
 
 
@@ -27,11 +29,12 @@ class MemberCard(TypedDict):
 
 @contextmanager
 def _served(milliseconds: int = SERVING_MS) -> Iterator[None]:
-    """Let PostgreSQL give up a statement after that time (`OperationalError`). A transaction keeps its own limit."""
+    """Let PostgreSQL give up a statement after that time, and give up PostgreSQL itself a little later
+    (`OperationalError`). A transaction keeps its own limit."""
     if connection.in_atomic_block:
         yield
         return
-    with transaction.atomic():
+    with postgres.within(milliseconds / 1000 + _GRACE_SECONDS), transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
         yield
@@ -85,6 +88,17 @@ def posts_by_ids(post_ids: Collection[UUID]) -> dict[UUID, Post]:
     """Post id → post; posts that do not exist are missing."""
     with _served():
         return {post.id: post for post in Post.objects.filter(id__in=post_ids)}
+
+
+def reaction_counts(post_ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:
+    """Post id → how many likes and comments it has, for all of them."""
+
+    def by_post(rows: QuerySet[Any]) -> dict[UUID, int]:
+        return dict(rows.filter(post_id__in=post_ids).values_list("post_id").annotate(Count("id")))
+
+    with _served():
+        likes, comments = by_post(Like.objects.all()), by_post(Comment.objects.all())
+    return {post: (likes.get(post, 0), comments.get(post, 0)) for post in post_ids}
 
 
 def member_cards(ids: Collection[UUID]) -> dict[UUID, MemberCard]:

@@ -1,15 +1,24 @@
-"""Times that PostgreSQL has and Python has not.
+"""How Nova bears what PostgreSQL may do: never answer, and hold times that Python has not.
+
+A process that is frozen, or hangs on its disk, still acknowledges packets: neither a statement's own timeout, which the
+server keeps, nor one of the network ends the waiting for it. So every wait for an answer ends here, and with it the
+connection.
 
 PostgreSQL knows `infinity`, years before 1 and behind 9999. psycopg refuses to read them, and one such row, written
 past Nova, would make a page of posts, a feed in order of time or a comparison of copies fail as a whole. They are read
 as the first and the last moment that Python has instead. What is stored does not change.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg import DataError
+from psycopg import Connection, DataError
+from psycopg.errors import _WaitTimeout
 from psycopg.types.datetime import TimestamptzLoader
 
 FIRST = datetime.min.replace(tzinfo=UTC)
@@ -34,3 +43,32 @@ def read_every_time(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     """A receiver of `connection_created`."""
     if connection.vendor == "postgresql":
         connection.connection.adapters.register_loader("timestamptz", NearestTime)
+
+
+# How often a wait looks whether its time is over.
+_LOOK_SECONDS = 0.1
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """In this block each wait for an answer ends after so many seconds, with a `django.db.OperationalError`."""
+    before = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
+
+
+class ImpatientConnection(Connection[Any]):
+    """A connection that is given up when no answer comes: within `within`, or soon after a statement's own timeout."""
+
+    def wait(self, gen: Any, interval: float = _LOOK_SECONDS, timeout: float | None = None) -> Any:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, _patience.get() or settings.DATABASE_PATIENCE_SECONDS)
+        except _WaitTimeout:
+            # An answer that still comes would be taken for that to the next question.
+            self.pgconn.finish()
+            raise

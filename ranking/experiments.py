@@ -14,7 +14,7 @@ from time import monotonic
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from nova import clock
+from nova import clock, postgres
 from ranking import split
 from ranking.models import Experiment, ExperimentVersion
 from ranking.scoring import Weights
@@ -22,6 +22,8 @@ from ranking.scoring import Weights
 log = logging.getLogger(__name__)
 
 REMEMBER_SECONDS = 5.0
+# The first reading of a process is waited for.
+_PATIENCE_SECONDS = 1.0
 _lock = threading.Lock()
 _known: list[Experiment] | None = None
 _again_at = 0.0
@@ -90,7 +92,7 @@ def _read() -> list[Experiment] | None:
     """What runs, by PostgreSQL; None when it does not say."""
     held = connection.connection is not None
     try:
-        with transaction.atomic():
+        with postgres.within(_PATIENCE_SECONDS), transaction.atomic():
             return list(Experiment.objects.filter(active=True).order_by("id"))
     except (DatabaseError, InterfaceError) as error:
         log.warning("the experiments cannot be read, the last known go on: %s", error)

@@ -6,10 +6,8 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db.models import Count
 
 from community import selectors
-from community.models import Comment, Like
 from community.models import Post as Row
 from ranking import entries, seen
 from ranking.candidates import FOLLOWEES, NEWEST
@@ -57,9 +55,10 @@ def _of_all(hidden: Collection[UUID], now: datetime, limit: int) -> list[Row]:
 
 
 def _counts(ids: Collection[UUID]) -> dict[str, Counts]:
-    likes = dict(Like.objects.filter(post_id__in=ids).values_list("post_id").annotate(Count("id")))
-    comments = dict(Comment.objects.filter(post_id__in=ids).values_list("post_id").annotate(Count("id")))
-    return {str(post): Counts(likes=likes.get(post, 0), comments=comments.get(post, 0)) for post in ids}
+    return {
+        str(post): Counts(likes=likes, comments=comments)
+        for post, (likes, comments) in selectors.reaction_counts(ids).items()
+    }
 
 
 def _post(row: Row, is_seen: bool) -> Post:

@@ -2,10 +2,15 @@
 
 from urllib.parse import parse_qsl, unquote
 
+from nova.postgres import ImpatientConnection
 from nova.settings import env
 
 _HINT = "postgres://USER:PASSWORD@HOST:5432/NAME (USER needs REPLICATION for change data capture)"
 _url = env.url("DATABASE_URL", schemes=("postgres", "postgresql"), hint=_HINT)
+
+_statement_ms = env.whole("DATABASE_STATEMENT_MS", 30_000, low=100, high=600_000)
+# A server that did not even end a statement at its timeout answers no more.
+DATABASE_PATIENCE_SECONDS = _statement_ms / 1000 + 5
 
 DATABASES = {
     "default": {
@@ -24,6 +29,7 @@ DATABASES = {
                 "min_size": 0,
                 "max_size": env.whole("DATABASE_POOL", 8, low=1, high=200),
                 "timeout": 3,
+                "connection_class": ImpatientConnection,
             },
             "connect_timeout": 3,
             # A host that vanished acknowledges nothing: the connection ends after so long (ms; an idle one after about
@@ -32,7 +38,7 @@ DATABASES = {
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
-            "options": f"-c statement_timeout={env.whole('DATABASE_STATEMENT_MS', 30_000, low=100, high=600_000)}",
+            "options": f"-c statement_timeout={_statement_ms}",
             "application_name": "nova",
             **dict(parse_qsl(_url.query)),
         },

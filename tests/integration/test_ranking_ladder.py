@@ -169,17 +169,27 @@ def test_redis_dies_and_comes_back(api: Api, viewers: list[UUID], engine: Any) -
         wait_until(lambda: Path("ch", hit=True) in load.wait(is_ranked, "ranked feeds"), "feeds from the cache again")
 
 
-def test_everything_but_redis_dies_and_comes_back(api: Api, viewers: list[UUID], world: World, engine: Any) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_everything_but_redis_dies_and_comes_back(
+    api: Api, viewers: list[UUID], world: World, engine: Any, frozen: bool
+) -> None:
+    """A frozen PostgreSQL still takes connections and acknowledges questions: nobody may wait for its answers."""
     stranger = world.member()
     clickhouse, postgres = engine("clickhouse"), engine("postgres")
     with Load(api, viewers).running() as load:
         load.wait(is_ranked, "ranked feeds")
         clickhouse.kill()
-        postgres.kill()
+        if frozen:
+            postgres.freeze()
+        else:
+            postgres.kill()
         last_good = load.wait(lambda path: path.stale or path.hit, "the last good feeds")
         assert all(path.algorithm for path in last_good), last_good
         assert path_of(api.get("/api/feed", stranger)) == Path("")
-        postgres.start()
+        if frozen:
+            postgres.thaw()
+        else:
+            postgres.start()
         load.wait(lambda path: is_in_order_of_time(path) or path.hit, "feeds in order of time")
         clickhouse.start()
         load.wait(is_ranked, "ranked feeds again")
