@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from embedded.testing import Stack
 from nova import redis
@@ -273,6 +273,13 @@ def test_show_more_goes_on_by_cursor(page: Page, apps: Apps, world: World) -> No
     _open(page, apps, reader)
     cards = page.locator(".card")
     expect(cards).to_have_count(20)
+
+    def late(route: Route) -> None:
+        with page.expect_response("**/pulse*"):  # the page's own round comes between
+            pass
+        route.continue_()
+
+    page.route("**/feed?cursor=*", late)
     page.get_by_role("link", name="Show more").click()
     expect(cards.nth(20)).to_be_visible()
     shown = cards.evaluate_all("cards => cards.map(card => card.id)")

@@ -122,15 +122,18 @@
     }
   });
 
-  // "Show more" is gone after the click: go on reading at the first post it brought.
+  // "Show more" is gone after the click: go on reading at the first post it brought. The pulse may settle before that.
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.elt.closest("#more")) {
-      const last = at(".posts > li:nth-last-child(2)");
-      document.addEventListener("htmx:afterSettle", () => {
-        const next = last?.nextElementSibling?.querySelector("article");
-        next?.setAttribute("tabindex", "-1");
-        next?.focus({ preventScroll: true });
-      }, { once: true });
-    }
+    if (!event.detail.elt.closest("#more")) return;
+    const asked = event.detail.xhr;
+    const last = at(".posts > li:nth-last-child(2)");
+    const goOn = (settled) => {
+      if (settled.detail.xhr !== asked) return;
+      document.removeEventListener("htmx:afterSettle", goOn);
+      const next = last?.nextElementSibling?.querySelector("article");
+      next?.setAttribute("tabindex", "-1");
+      next?.focus({ preventScroll: true });
+    };
+    document.addEventListener("htmx:afterSettle", goOn);
   });
 })();
