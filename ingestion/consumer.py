@@ -27,7 +27,7 @@ from nova.errors import Transient
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.05
-# While a batch waits for a free worker: the sooner that is seen, the less of the worker's time is lost.
+# While a batch waits for a worker or for the one before it: the sooner that is seen, the less time is lost.
 _BUSY_POLL_SECONDS = 0.005
 _POLL_MESSAGES = 10_000
 _REPORT_SECONDS = 10.0
@@ -140,7 +140,8 @@ class Runtime:
         if room > 0:
             turns.give(client, self._held.values(), turns.resting(self._held.values(), self._polled))
             wait = _BUSY_POLL_SECONDS if self._held_back else _POLL_SECONDS
-            return client.consume(min(room, _POLL_MESSAGES), wait)
+            most = min(room, _POLL_MESSAGES)
+            return client.consume(most, wait) if self._bounds.seconds else _at_once(client, most, wait)
         if waited < _PAUSE_AFTER_SECONDS:
             self._settle(client, self._workers.finished(_POLL_SECONDS))
             return []
@@ -179,7 +180,9 @@ class Runtime:
         able = [held for held in self._held.values() if not held.flying and held.fenced_at is None]
         due = [held for held in able if held.batcher.due(now)]
         due.sort(key=lambda held: (held.pending is None, held.batcher.since))
-        self._held_back = False
+        # What came behind a batch under way goes as soon as that has landed, where nothing is to be collected.
+        behind = any(held.flying and len(held.batcher) for held in self._held.values())
+        self._held_back = behind and not self._bounds.seconds
         for held in due:
             small = held.pending is None and not held.batcher.full
             if small and (now < self._next_small or (turns.filling(held) and now - held.batcher.since < _FILL_SECONDS)):
@@ -299,3 +302,9 @@ class Runtime:
         log.info(
             "progress", stored=stored, rate=round(stored / seconds), lag=lag, partitions=len(self._held), redo=redo
         )
+
+
+def _at_once(client: Consumer, most: int, wait: float) -> list[Message]:
+    """What is here, as soon as something is; `consume` alone waits all the time for `most`. wait: seconds."""
+    first = client.poll(wait)
+    return [] if first is None else [first, *client.consume(most - 1, 0)]

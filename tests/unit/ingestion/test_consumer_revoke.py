@@ -37,11 +37,15 @@ class SlowSink:
 
 
 class Client:
-    """A consumer whose partitions were taken away: it refuses commits, and nothing comes."""
+    """A consumer whose partitions were taken away: it refuses commits, and nothing of them comes."""
 
     def __init__(self) -> None:
         self.unassigned: list[TopicPartition] = []
         self.asked: list[int] = []
+
+    def poll(self, wait: float) -> Message:
+        self.asked.append(1)
+        return Message(topic="events", partition=9, offset=0, value=b"x", timestamp=(1, 0))
 
     def consume(self, most: int, wait: float) -> list[Message]:
         self.asked.append(most)
@@ -78,6 +82,14 @@ def hold(runtime: Runtime, offsets: range, number: int = 0) -> Held:
         message = Message(topic="events", partition=number, offset=offset, value=b"x", timestamp=(1, 0))
         held.batcher.add(message, offset, 1, 0.0)
     return held
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(0.0, [1, 39]), (1.0, [40])])
+def test_changes_are_taken_as_soon_as_one_is_there(sink, seconds: float, asked: list[int]) -> None:
+    """Kafka's `consume` waits for as many as are asked for: where batches do not collect, one is waited for."""
+    runtime, client = Runtime(sink, bounds=Bounds(10, seconds)), Client()
+    runtime._fetch(client)  # type: ignore[arg-type]
+    assert client.asked == asked
 
 
 def test_a_revoke_waits_for_the_batch_under_way_and_a_refused_commit_is_no_matter(runtime, sink) -> None:
