@@ -21,6 +21,7 @@ from ranking.merge import Post, Ranked
 from ranking.scoring import Counts, Weights, score
 
 _KEY = slice(0, 71)
+_CREATED = slice(19, 35)
 _ID = slice(35, 71)
 _AUTHOR = slice(71, 107)
 _JSON = slice(107, None)
@@ -37,6 +38,11 @@ class Entry:
     def key(self) -> str:
         """The sort key: in a feed, what follows has a smaller one."""
         return self.packed[_KEY].decode()
+
+    @property
+    def created(self) -> float:
+        """When the post was made, in Unix seconds."""
+        return int(self.packed[_CREATED]) / 1_000_000
 
     @property
     def id(self) -> str:

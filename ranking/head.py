@@ -18,12 +18,13 @@ from redis.commands.core import Script
 from nova.redis import Call
 from ranking import cache
 from ranking.about import About
+from ranking.cursor import prints
 from ranking.entries import Entry
 
 # The usual page and what fills the places of posts that were deleted since.
 POSTS = 60
-# The length of a sort key; the post's id is its end.
-_KEY = 71
+# The length of a sort key; the post's id is its end, from here on.
+_KEY, _ID = 71, 35
 
 # For the script that sets the pointer: KEYS[3] is the hash; ARGV[4] milliseconds to live, ARGV[5..7] as `packed`.
 WRITE = """
@@ -68,13 +69,15 @@ return {generation, state, sent[1], head[3], sent[2], table.concat(out, ' ')}
 @dataclass(frozen=True, slots=True)
 class Head:
     """The first page of a snapshot. posts: JSON values with commas between them; last: the sort key of the last one;
-    after: the position that follows; length: of the whole snapshot; generation: the viewer's at the time of reading;
-    state: while Redis names the same, the posts are the same; whole: no post was left out."""
+    shown: `cursor.prints` of them; after: the position that follows; length: of the whole snapshot; generation: the
+    viewer's at the time of reading; state: while Redis names the same, the posts are the same; whole: no post was left
+    out."""
 
     about: About
     generation: int
     posts: bytes
     last: str
+    shown: bytes
     after: int
     length: int
     state: bytes
@@ -130,7 +133,8 @@ def read(answer: Sequence[Any], known: Head | None, limit: int) -> Head | None:
         shown = posts[: ends[places[-1]]] if places else b""
     after = places[-1] + 1 if len(places) == limit else length
     last = keys[_KEY * places[-1] : _KEY * (places[-1] + 1)].decode() if places else ""
-    return Head(About(**said["about"]), generation, shown, last, after, length, state, not left_out)
+    had = prints(keys[_KEY * place + _ID : _KEY * (place + 1)].decode() for place in places)
+    return Head(About(**said["about"]), generation, shown, last, had, after, length, state, not left_out)
 
 
 @once

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import dropwhile
+from itertools import compress
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -57,20 +57,21 @@ def _go_on(viewer: str, since: Cursor, whole: Found, ids: Sequence[str] | None, 
 
     What was shown is left out. What was still to come is shown, and what ranks below the last post shown; what is new
     above it belongs to the first page of the feed, not in the middle of this one. ids: what the snapshot held, None
-    when nobody remembers: then what follows the last post shown is what follows it in `whole`.
+    when nobody remembers: then all is to come that was there at its moment.
     """
     about, entries = whole.part.about, whole.part.entries
     had = since.shown_before + since.position
     shown, due = (ids or [])[:had], set((ids or [])[had:])
-    if ids is None and any(entry.key == since.last for entry in entries):
-        rest = list(dropwhile(lambda entry: entry.key != since.last, entries))[1:]
-    else:
-        past = set(shown)
-        rest = [
-            entry
-            for entry in entries
-            if entry.id not in past and (entry.id in due or entry.key < since.last or about.algorithm != since.made_by)
-        ]
+    past, moment = set(shown), snapshot.made_at(since.snapshot) or 0.0
+
+    def follows(entry: Entry) -> bool:
+        if ids is None:
+            # Ids of snapshots are exact to the millisecond.
+            return entry.created < moment + 0.001
+        return entry.id in due or entry.key < since.last or about.algorithm != since.made_by
+
+    new = compress(entries, since.not_shown(entry.id for entry in entries))
+    rest = [entry for entry in new if entry.id not in past and follows(entry)]
     ranked_at = datetime.fromtimestamp(about.started, UTC)
     weights = building.weights_of(viewer, about.algorithm, ranked_at)
     made = Snapshot.made(rest, algorithm=about.algorithm, generation=about.generation, weights=weights, now=ranked_at)

@@ -15,10 +15,9 @@ import orjson
 
 from nova import clock, generations, metrics
 from ranking import breaker, building, hotlist, split, why_facts
-from ranking.about import About
 from ranking.building import CH, TIME
 from ranking.changes import Changes, count_newer, is_snapshot, marks
-from ranking.cursor import Cursor, InvalidCursor
+from ranking.cursor import Cursor, InvalidCursor, prints
 from ranking.entries import Entry
 from ranking.hotlist import Trending
 from ranking.ladder import ALL, first
@@ -94,11 +93,12 @@ def page(
     """
     viewer, at = str(viewer_id), now or clock.now()
     algo = algo or split.algorithm_of(viewer)
+    shown = b""
     if cursor is None:
         found = first(viewer, algo, limit, explain, at)
     else:
         since = Cursor.decode(cursor, viewer)
-        algo, found = since.asked, following(viewer, since, limit, explain, at)
+        algo, shown, found = since.asked, since.shown, following(viewer, since, limit, explain, at)
     entries: Sequence[Entry] = found.part.entries
     after = found.part.after
     # A snapshot made before a block may hold authors who must not be seen by now.
@@ -106,11 +106,16 @@ def page(
         entries, after = without_hidden(viewer, found.part, limit, explain)
     about = found.part.about
     has_more = after < found.part.length and bool(entries)
+    following_page = None
+    if has_more:
+        shown += prints(entry.id for entry in entries)
+        place = about.snapshot, after, about.shown, entries[-1].key
+        following_page = Cursor(*place, about.algorithm, algo, shown).encode(viewer)
     metrics.FEED_ANSWERS.labels(about.algorithm, found.cache).inc()
     metrics.FEED_EXPERIMENT_ANSWERS.labels(about.experiment or "none", found.cache).inc()
     return Page(
         items=tuple(entry.explained if explain else entry.item for entry in entries),
-        cursor=_cursor(about, after, entries[-1].key, algo).encode(viewer) if has_more else None,
+        cursor=following_page,
         has_more=has_more,
         cache_hit=found.cache != building.MISS,
         algorithm=about.algorithm,
@@ -180,7 +185,3 @@ def refresh_trending(window: str, now: datetime) -> int:
 def breaker_state() -> str:
     """The breaker around ClickHouse, as all processes see it: "closed", "half open" or "open"."""
     return breaker.clickhouse.look().after.label
-
-
-def _cursor(about: About, after: int, last: str, asked: str) -> Cursor:
-    return Cursor(about.snapshot, after, about.shown, last, about.algorithm, asked)

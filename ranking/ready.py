@@ -115,5 +115,6 @@ def _version(viewer: str, algorithm: str, now: datetime) -> str:
 def _page(viewer: str, algorithm: str, found: Head) -> Ready:
     about, cursor = found.about, None
     if found.has_more:
-        cursor = Cursor(about.snapshot, found.after, about.shown, found.last, about.algorithm, algorithm).encode(viewer)
+        place = about.snapshot, found.after, about.shown, found.last
+        cursor = Cursor(*place, about.algorithm, algorithm, found.shown).encode(viewer)
     return Ready(about, found.posts, cursor)

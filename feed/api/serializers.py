@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-_LONGEST_CURSOR = 2000
+_LONGEST_CURSOR = 4000
 
 
 class FeedParameters(serializers.Serializer[Any]):

@@ -146,6 +146,29 @@ def test_when_nobody_remembers_what_was_shown_that_moment_is_ranked_again(
     assert found == whole
 
 
+def test_when_nobody_remembers_and_the_feed_has_changed_nothing_comes_twice_and_all_comes(
+    feeds: Feeds, viewer: UUID
+) -> None:
+    """Whoever is deleted lets posts that diversity had moved down move up again, past the reader's place."""
+    talkative = member()
+    feeds.posts(talkative, hours_ago=[0.1, 0.2, 0.3, 0.4, 5.1, 5.2])
+    feeds.follow(viewer, talkative)
+    whole = ids(pipeline.page(viewer, limit=100))
+    page = pipeline.page(viewer, limit=5)
+    found, gone = ids(page), set()
+    while page.cursor:
+        redis.cache().delete(*redis.cache().keys(f"feed:v1:{viewer}*"))
+        gone |= {found[-1], found[-4]}
+        for post in (found[-1], found[-4]):
+            feeds.delete(UUID(post))
+        new = feeds.post(talkative, hours_ago=-0.01)
+        page = pipeline.page(viewer, limit=5, cursor=page.cursor)
+        assert str(new) not in ids(page)
+        found += ids(page)
+    assert len(found) == len(set(found))
+    assert set(found) == set(whole)
+
+
 def test_posts_deleted_since_are_taken_out_and_the_page_filled(viewer: UUID) -> None:
     whole = ids(pipeline.page(viewer, limit=100))
     redis.cache().zadd(snapshot.GONE, dict.fromkeys(whole[1:4], 1.0))

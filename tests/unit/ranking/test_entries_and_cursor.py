@@ -1,5 +1,6 @@
 """Entries as they are packed, their order as text, and cursors that nobody else can make."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.cursor import Cursor, InvalidCursor
+from ranking.cursor import Cursor, InvalidCursor, prints
 from ranking.entries import Entry, bytes_of_ids, ids_of_bytes
 from ranking.merge import Post
 
@@ -56,6 +57,15 @@ def test_a_cursor_comes_back_as_it_was() -> None:
 def test_what_nova_did_not_sign_is_no_cursor(text: str) -> None:
     with pytest.raises(InvalidCursor):
         Cursor.decode(text, "viewer")
+
+
+@given(st.lists(st.uuids(version=4), max_size=700, unique=True), st.uuids(version=4))
+def test_a_cursor_knows_what_was_shown(shown, other) -> None:
+    ids = list(map(str, shown))
+    cursor = Cursor.decode(replace(CURSOR, shown=prints(ids)).encode("viewer"), "viewer")
+    assert not any(cursor.not_shown(ids[-500:]))
+    assert cursor.not_shown([str(other)]) == [str(other)[-8:] not in {post[-8:] for post in ids[-500:]}]
+    assert len(cursor.encode("viewer")) < 4000, "what the API takes"
 
 
 def test_a_changed_cursor_is_no_cursor() -> None:

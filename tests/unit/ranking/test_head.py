@@ -65,7 +65,7 @@ def test_what_is_known_is_kept_while_redis_says_so() -> None:
 
 def test_pages_without_posts_are_remembered_within_bounds_too():
     sent = _Sent(3 * 2048)
-    empty = Head(ABOUT, 1, b"", "", 0, 0, b"", whole=True)
+    empty = Head(ABOUT, 1, b"", "", b"", 0, 0, b"", whole=True)
     names = [("viewer", "ch", limit) for limit in range(5)]
     for name in names:
         sent.put(name, empty, Ready(ABOUT, b"", None))
