@@ -1,6 +1,7 @@
 """POST /api/events over the real broker."""
 
 import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -133,19 +134,33 @@ def test_a_service_sends_for_others_and_its_word_counts(send, make_member, post,
     assert (stored.source, stored.action, str(stored.user_id)) == ("service", "unlike", given["user_id"])
 
 
-def test_without_an_acknowledgement_there_is_no_202(send, member, post, settings, monkeypatch) -> None:
-    # Port 1 refuses, as a stopped broker would.
-    monkeypatch.setattr(kafka, "_shared", kafka.SharedProducer(**{"bootstrap.servers": "127.0.0.1:1"}))
+@pytest.fixture
+def no_broker(monkeypatch, settings) -> Iterator[Callable[..., None]]:
+    """no_broker(**overrides): from now on this process' producer finds nobody."""
     settings.INTAKE_ACK_SECONDS = 0.3
+    lost: list[kafka.SharedProducer] = []
+
+    def look_elsewhere(**overrides) -> None:
+        # Port 1 refuses, as a stopped broker would.
+        nobody = {"bootstrap.servers": "127.0.0.1:1", "delivery.timeout.ms": 1000}
+        lost.append(kafka.SharedProducer(**nobody, **overrides))
+        monkeypatch.setattr(kafka, "_shared", lost[-1])
+
+    yield look_elsewhere
+    # Else they go on trying, and saying so, until the last test has run.
+    for producer in lost:
+        producer.drop(producer.get())
+
+
+def test_without_an_acknowledgement_there_is_no_202(send, member, post, no_broker) -> None:
+    no_broker()
     answer = send({"events": [event(member, post.id, "view")]})
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
 
 
-def test_a_full_queue_is_no_202_either(send, member, post, settings, monkeypatch) -> None:
-    full = kafka.SharedProducer(**{"bootstrap.servers": "127.0.0.1:1", "queue.buffering.max.messages": 2})
-    monkeypatch.setattr(kafka, "_shared", full)
-    settings.INTAKE_ACK_SECONDS = 0.3
+def test_a_full_queue_is_no_202_either(send, member, post, no_broker) -> None:
+    no_broker(**{"queue.buffering.max.messages": 2})
     assert send([event(member, post.id, "view") for _ in range(5)]).status_code == 503
 
 
