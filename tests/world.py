@@ -1,6 +1,8 @@
 """What an integration test does to the community, and how it looks at what became of it."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -96,6 +98,15 @@ class World:
     def count(self, rest: str) -> int:
         """SELECT count() FROM `rest`, in ClickHouse."""
         return int(clickhouse.query(f"SELECT count() FROM {rest}")[0][0])
+
+    @contextmanager
+    def unmerged(self, table: str) -> Iterator[None]:
+        """No merge takes the older versions of a row away meanwhile."""
+        clickhouse.command(f"SYSTEM STOP MERGES {table}")
+        try:
+            yield
+        finally:
+            clickhouse.command(f"SYSTEM START MERGES {table}")
 
     def stored_events(self, ids: list[str]) -> list[dict[str, Any]]:
         """Every stored row with one of the ids, doubles included."""

@@ -141,7 +141,8 @@ def test_a_stale_change_does_not_bring_back_the_past(world: World) -> None:
         json.dumps({"id": str(post)}).encode(),
         change(post, author, "old text", lsn=8),
     )
-    replay(str(number))
-    wait_until(lambda: world.count(f"posts_cdc WHERE id = '{post}' AND text = 'old text'"), "the stale row stored")
+    with world.unmerged("posts_cdc"):
+        replay(str(number))
+        wait_until(lambda: world.count(f"posts_cdc WHERE id = '{post}' AND text = 'old text'"), "the stale row stored")
     texts = clickhouse.query("SELECT text FROM posts_cdc FINAL WHERE id = {id:UUID}", {"id": str(post)})
     assert texts == [("new text",)]
