@@ -72,10 +72,11 @@ def recent_posts_of(author_ids: Collection[UUID], since: datetime, limit: int) -
         return list(rows[:limit])
 
 
-def recent_posts(since: datetime, limit: int) -> list[Post]:
-    """The newest posts of all members since then, newest first."""
+def recent_posts(since: datetime, limit: int, hidden: Collection[UUID] = ()) -> list[Post]:
+    """The newest posts since then of all members but the `hidden`, newest first."""
+    rows = Post.objects.filter(created_at__gte=since).exclude(author_id__in=hidden).order_by("-created_at", "-id")
     with _served():
-        return list(Post.objects.filter(created_at__gte=since).order_by("-created_at", "-id")[:limit])
+        return list(rows[:limit])
 
 
 def authors_of(post_ids: Collection[UUID]) -> dict[UUID, UUID]:

@@ -27,12 +27,12 @@ def newest(viewer: str, now: datetime) -> list[Entry]:
     member = UUID(viewer)
     hidden = selectors.hidden_authors(member) | {member}
     known = seen.lately(viewer, now)
-    # Enough that what is seen can go to the end without leaving the feed short.
-    reach = settings.SNAPSHOT_POSTS + min(len(known), settings.SNAPSHOT_POSTS)
+    # Enough that what is seen can go to the end without leaving the feed short. The intake bounds what is known.
+    reach = settings.SNAPSHOT_POSTS + len(known)
     followees = [author for author in selectors.followees_of(member) if author not in hidden]
     rows, source = _of_followees(followees, now, reach), FOLLOWEES
     if not rows:
-        rows, source = _of_all(hidden, now, reach), NEWEST
+        rows, source = selectors.recent_posts(now - _EVER, reach, hidden), NEWEST
     posts = [_post(row, str(row.id) in known) for row in rows]
     posts.sort(key=lambda post: (not post.seen, post.created_at, post.id), reverse=True)
     posts = posts[: settings.SNAPSHOT_POSTS]
@@ -41,17 +41,6 @@ def newest(viewer: str, now: datetime) -> list[Entry]:
 
 def _of_followees(followees: Sequence[UUID], now: datetime, limit: int) -> list[Row]:
     return selectors.recent_posts_of(followees, now - _EVER, limit) if followees else []
-
-
-def _of_all(hidden: Collection[UUID], now: datetime, limit: int) -> list[Row]:
-    """Reads further while hidden authors take up the room."""
-    reach = limit
-    while True:
-        rows = selectors.recent_posts(now - _EVER, reach)
-        kept = [row for row in rows if row.author_id not in hidden]
-        if len(kept) >= limit or len(rows) < reach or reach >= 16 * limit:
-            return kept[:limit]
-        reach *= 4
 
 
 def _counts(ids: Collection[UUID]) -> dict[str, Counts]:

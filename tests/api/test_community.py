@@ -324,12 +324,13 @@ def test_selectors_for_ranking_and_feeds(ann, bob, make_member, django_assert_nu
         services.do_follow(follower_id=follower, followee_id=followee)
     old, new = post_of(cas, "old", created_at=clock.now() - timedelta(hours=80)), post_of(cas, "new")
     since = clock.now() - timedelta(hours=72)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         assert selectors.followees_of(ann) == [cas, bob]
         assert set(selectors.followers_of([bob, cas], limit=10)) == {ann, bob}
         assert len(selectors.followers_of([bob, cas], limit=1)) == 1
         assert selectors.recent_posts_of([bob, cas], since, 10) == [new]
         assert selectors.recent_posts(since, 10) == [new]
+        assert selectors.recent_posts(since, 10, {cas}) == []
         assert selectors.authors_of([old.id, uuid4()]) == {old.id: cas}
         assert selectors.posts_by_ids([old.id, new.id]) == {old.id: old, new.id: new}
         assert selectors.member_cards([cas, uuid4()]) == {cas: {"id": cas, "username": "cas", "display_name": "cas"}}

@@ -24,10 +24,10 @@ def short(settings) -> None:
 def write(feeds: Feeds):
     def posts(author: UUID, count: int, *, hours_ago: float) -> list[str]:
         """Posts of an author, a minute apart, newest first."""
-        rows = [Post.objects.create(author_id=author, text=f"post {number}") for number in range(count)]
+        rows = Post.objects.bulk_create(Post(author_id=author, text=f"post {number}") for number in range(count))
         for number, row in enumerate(rows):
-            moment = feeds.now - timedelta(hours=hours_ago, minutes=number)
-            Post.objects.filter(id=row.id).update(created_at=moment)
+            row.created_at = feeds.now - timedelta(hours=hours_ago, minutes=number)
+        Post.objects.bulk_update(rows, ["created_at"])
         return [str(row.id) for row in rows]
 
     return posts
@@ -37,11 +37,12 @@ def shown(viewer: UUID) -> list[str]:
     return [post["id"] for post in pipeline.page(viewer, limit=LENGTH, algo="time").posts]
 
 
+@pytest.mark.parametrize("count", [2 * LENGTH, 20 * LENGTH])
 @pytest.mark.parametrize("follows", [True, False])
-def test_the_newest_are_all_of_hidden_authors(feeds: Feeds, make_member, write, follows: bool) -> None:
+def test_the_newest_are_all_of_hidden_authors(feeds: Feeds, make_member, write, follows: bool, count: int) -> None:
     viewer, blocked, blocker, muted, other = (make_member() for _ in range(5))
     for author in (blocked, blocker, muted, viewer):
-        write(author, 2 * LENGTH, hours_ago=1)
+        write(author, count, hours_ago=1)
     wanted = write(other, LENGTH + 1, hours_ago=50)
     Block.objects.create(blocker_id=viewer, blocked_id=blocked)
     Block.objects.create(blocker_id=blocker, blocked_id=viewer)
@@ -52,9 +53,12 @@ def test_the_newest_are_all_of_hidden_authors(feeds: Feeds, make_member, write, 
     assert shown(viewer) == wanted[:LENGTH]
 
 
-def test_the_newest_were_all_seen(feeds: Feeds, make_member, write) -> None:
+@pytest.mark.parametrize("count", [LENGTH, 5 * LENGTH])
+@pytest.mark.parametrize("follows", [True, False])
+def test_the_newest_were_all_seen(feeds: Feeds, make_member, write, follows: bool, count: int) -> None:
     viewer, author = make_member(), make_member()
-    Follow.objects.create(follower_id=viewer, followee_id=author)
-    newest, older = write(author, LENGTH, hours_ago=1), write(author, LENGTH - 2, hours_ago=9)
+    if follows:
+        Follow.objects.create(follower_id=viewer, followee_id=author)
+    newest, older = write(author, count, hours_ago=1), write(author, LENGTH - 2, hours_ago=9)
     redis.cache().zadd(seen.key(str(viewer)), dict.fromkeys(newest, feeds.now.timestamp()))
     assert shown(viewer) == older + newest[:2]
