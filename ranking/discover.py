@@ -1,12 +1,13 @@
 """Suggested members as one viewer gets them: what the job kept, then trending authors until the page is full.
 
 The list may be half an hour old. Whom the viewer has followed, blocked or muted since, who has blocked the viewer, and
-who is gone, is taken out when it is read; so are friends who are no reason any more. Names are as PostgreSQL has them.
+who is gone, is taken out when it is read; so are friends who are no reason any more, and who has no other reason. Names
+are as PostgreSQL has them.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -113,11 +114,16 @@ def _allowed(viewer: UUID, candidates: Sequence[Candidate]) -> list[Candidate]:
     there = selectors.active_members(names)
     out = followed | hidden | {viewer}
     friends = {str(name) for name in (followed & there) - hidden}
-    return [
-        Candidate(one.id, one.score, one.mutual, one.shared, tuple(f for f in one.friends if f in friends), one.people)
-        for one in candidates
-        if UUID(one.id) in there and UUID(one.id) not in out
-    ]
+    may = [one for one in candidates if UUID(one.id) in there and UUID(one.id) not in out]
+    return [now for one in may if (now := _with_friends(one, friends))]
+
+
+def _with_friends(one: Candidate, friends: Collection[str]) -> Candidate | None:
+    """The candidate with those of the named friends that still are some; None when that was the reason and nobody is
+    left. Of the mutual ones that have no name nothing is known before the job's next run."""
+    left = tuple(friend for friend in one.friends if friend in friends)
+    mutual = one.mutual - (len(one.friends) - len(left))
+    return replace(one, friends=left, mutual=mutual) if mutual or not one.mutual else None
 
 
 def _shown(one: Candidate, cards: dict[str, Card]) -> dict[str, Any]:

@@ -82,11 +82,49 @@ def test_what_has_changed_since_is_respected(feeds: Feeds, people, client_of) ->
     assert names(get(client)) == []
 
 
-def test_a_friend_unfollowed_or_hidden_since_is_no_reason_any_more(feeds: Feeds, people, client_of) -> None:
+@pytest.mark.parametrize("how", ["unfollowed", "muted", "gone"])
+def test_a_friend_who_is_none_any_more_is_no_reason_and_not_counted(feeds: Feeds, people, client_of, how: str) -> None:
     refresh(feeds)
-    Follow.objects.filter(follower_id=people["vera"], followee_id=people["ann"]).delete()
+    if how == "unfollowed":
+        Follow.objects.filter(follower_id=people["vera"], followee_id=people["ann"]).delete()
+    elif how == "muted":
+        Block.objects.create(blocker_id=people["vera"], blocked_id=people["ann"], kind="mute")
+    else:
+        get_user_model().objects.filter(id=people["ann"]).update(is_active=False)
     (carl, _) = get(client_of(people["vera"]))["users"]
-    assert carl["reason"]["text"] == "Followed by Bob and 1 other you follow."
+    assert carl["mutual_followers"]["count"] == len(carl["mutual_followers"]["members"]) == 1
+    assert carl["reason"]["text"] == "Followed by Bob."
+
+
+def test_of_many_mutual_followers_those_unfollowed_are_subtracted(feeds: Feeds, people, client_of, make_member) -> None:
+    for _ in range(3):
+        friend = make_member()
+        Follow.objects.create(follower_id=people["vera"], followee_id=friend)
+        feeds.follow(people["vera"], friend)
+        feeds.follow(friend, people["dora"])
+    refresh(feeds)
+    client = client_of(people["vera"])
+    (dora,) = [user for user in get(client)["users"] if user["display_name"] == "Dora"]
+    named = [member["id"] for member in dora["mutual_followers"]["members"]]
+    assert (dora["mutual_followers"]["count"], len(named)) == (4, 2)
+    for left, text in ((3, "and 2 others you follow."), (2, "Followed by 2 members you follow.")):
+        Follow.objects.filter(follower_id=people["vera"], followee_id=named.pop()).delete()
+        (dora,) = [user for user in get(client)["users"] if user["display_name"] == "Dora"]
+        assert dora["mutual_followers"]["count"] == left
+        assert dora["reason"]["text"].endswith(text)
+
+
+def test_whom_no_friend_follows_any_more_is_suggested_only_as_a_trending_author(
+    feeds: Feeds, people, client_of
+) -> None:
+    refresh(feeds)
+    client = client_of(people["vera"])
+    Follow.objects.filter(follower_id=people["vera"], followee_id=people["bob"]).delete()
+    # Only Bob followed Dora; Carl still has Ann. Bob himself may be suggested again by the next run.
+    assert names(get(client)) == ["Carl"]
+    feeds.make_trend(feeds.post(people["dora"]))
+    redis.cache().delete(suggestions.TRENDING)
+    assert [user["reason"]["code"] for user in get(client)["users"]] == ["friends_of_friends", "trending"]
 
 
 def test_whoever_follows_nobody_gets_trending_authors(feeds: Feeds, people, client_of) -> None:
