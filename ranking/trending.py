@@ -1,7 +1,7 @@
 """What the community reacts to now: decayed momentum in a window, with a floor of distinct members.
 
-One definition for the job that keeps the lists, the API that shows them, and the candidate source. Reactions are counted
-by the hour, and the hour in which a window begins counts in full: "1h" reaches back between one hour and two.
+One definition for the job that keeps the lists, the API that shows them, and the candidate source. Reactions are
+counted by the hour, and the hour in which a window begins counts in full: "1h" reaches back between one hour and two.
 """
 
 import logging
