@@ -7,6 +7,8 @@ behind it, and those that Kafka did not take.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
+from typing import Any
 
 from django.db.models import Count, Max, Q
 
@@ -19,7 +21,9 @@ PASSING_REASONS = ("in_future",)
 MOST_TRIES = 8
 _FIRST = timedelta(minutes=1)
 _LONGEST = timedelta(hours=1)
-_AT_ONCE = 10_000
+# Letters looked at together, and those sent together: between two of the latter the clock is looked at.
+_AT_ONCE = 1000
+_SENT_AT_ONCE = 100
 
 
 def wait(tries: int) -> timedelta:
@@ -34,30 +38,64 @@ def is_due(tries: int, last: datetime, now: datetime) -> bool:
 
 @dataclass
 class Report:
-    """sent, failed: letters that Kafka took and did not take; waiting: not due yet; left: given up, for staff."""
+    """sent, failed: letters that Kafka took and did not take; waiting: not due yet; left: given up, for staff; after:
+    the last letter that there was time for, None when all had their turn."""
 
     sent: int = 0
     failed: int = 0
     waiting: int = 0
     left: int = 0
     error: str = ""
+    after: int | None = None
 
 
-def sweep(now: datetime, *, dry_run: bool = False, progress: Callable[[int], None] = lambda count: None) -> Report:
-    """Replay what is due. progress: told how many were dealt with after each step; what it raises ends the sweep.
+def sweep(
+    now: datetime,
+    *,
+    after: int = 0,
+    left: Callable[[], float] = lambda: inf,
+    dry_run: bool = False,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Report:
+    """Replay what is due, oldest first, from the letter behind `after` on, until no seconds are `left`: letters that
+    were given up stay, and must not keep the others away however many they are.
 
-    Raises `django.db.DatabaseError`; a broker that does not answer makes `failed` ones.
+    progress: told how many were sent since it was last told. Raises `django.db.DatabaseError`; a broker that does not
+    answer makes `failed` ones.
     """
-    letters = list(
-        replay.matching()
-        .filter(reason__in=PASSING_REASONS)
-        .annotate(
-            failures=Count("replays", filter=Q(replays__outcome=Replay.Outcome.FAILED)), last_try=Max("replays__at")
-        )
-        .only("pk", "headers", "created_at")[:_AT_ONCE]
-    )
+    report = Report()
+    while letters := _some(after):
+        due = _due(letters, now, report)
+        for start in range(0, len(due), _SENT_AT_ONCE):
+            some = due[start : start + _SENT_AT_ONCE]
+            if dry_run:
+                report.sent += len(some)
+                continue
+            outcome = replay.replay(some, by=None, detail="sweep", progress=progress)
+            report.sent, report.failed = report.sent + outcome.sent, report.failed + outcome.failed
+            report.error = outcome.error or report.error
+            if left() <= 0 and some[-1] != due[-1]:
+                report.after = some[-1]
+                return report
+        after = letters[-1].pk
+        if left() <= 0:
+            report.after = after
+            break
+    return report
+
+
+def _some(after: int) -> list[Any]:
+    """The next letters that may pass, each with how often Kafka did not take it, and when it was last tried."""
+    failed = Count("replays", filter=Q(replays__outcome=Replay.Outcome.FAILED))
+    letters = replay.matching().filter(reason__in=PASSING_REASONS, pk__gt=after)
+    tried = letters.annotate(failures=failed, last_try=Max("replays__at"))
+    return list(tried.only("pk", "headers", "created_at")[:_AT_ONCE])
+
+
+def _due(letters: Sequence[Any], now: datetime, report: Report) -> list[int]:
+    """Those to send now; the others are counted."""
     before = _replayed_before({letter.pk: letter.headers for letter in letters})
-    report, due = Report(), []
+    due = []
     for letter in letters:
         tries = before[letter.pk] + letter.failures
         last = max(letter.created_at, letter.last_try or letter.created_at)
@@ -67,12 +105,7 @@ def sweep(now: datetime, *, dry_run: bool = False, progress: Callable[[int], Non
             due.append(letter.pk)
         else:
             report.waiting += 1
-    if dry_run:
-        report.sent = len(due)
-        return report
-    outcome = replay.replay(due, by=None, detail="sweep", progress=progress)
-    report.sent, report.failed, report.error = outcome.sent, outcome.failed, outcome.error
-    return report
+    return due
 
 
 def _replayed_before(headers: Mapping[int, Sequence[Sequence[str]]]) -> dict[int, int]:

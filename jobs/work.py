@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.conf import settings
 
-from ingestion import copies, reconcile
-from jobs import retention, sweep, watch
+from jobs import drift, retention, sweep, watch
+from jobs.drift import Place
 from jobs.job import Done, Run
 from nova import clock, metrics
 from ranking import pipeline, suggestions, trending, warming
@@ -78,32 +78,42 @@ def warm_cache(run: Run) -> Done:
 
 
 def dead_letter_sweep(run: Run) -> Done:
-    report = sweep.sweep(clock.now(), dry_run=run.dry_run, progress=_counting(run))
+    """Goes on where the last run had to stop."""
+    report = sweep.sweep(
+        clock.now(),
+        after=run.memory.get("after", 0),
+        left=lambda: run.deadline - monotonic(),
+        dry_run=run.dry_run,
+        progress=_adding_up(run),
+    )
     said = f"{report.sent:,} replayed, {report.waiting:,} not due yet, {report.left:,} left to staff"
     if report.failed:
         said += f"; Kafka did not take {report.failed:,}: {report.error}"
-    return Done(report.sent, said)
+    if report.after is not None:
+        said += "; not finished: its time was over, the next run goes on from there"
+    return Done(report.sent, said, memory={"after": report.after or 0})
 
 
 def check_drift(run: Run) -> Done:
-    """One part of `DRIFT_PARTS` each time, so that as many runs see everything."""
-    number = run.memory.get("part", 0) % settings.DRIFT_PARTS + 1
-    count = _counting(run)
-    report = reconcile.verify(part=(number, settings.DRIFT_PARTS), progress=lambda copy, more: count(more))
+    """One part each time, so that as many runs as there are parts see everything."""
+    place = Place.remembered(run.memory)
+    report = drift.compare(place, left=lambda: run.deadline - monotonic(), progress=_adding_up(run))
     drifted: Counter[str] = Counter()
-    for drift in report.drifts:
+    for one in report.drifts:
         # Where too much differed to look row by row, the difference in number is the least there is.
-        found = drift.missing + drift.extra + drift.different
-        drifted[drift.copy.target] += found if drift.examined else max(1, abs(drift.rows_here - drift.rows_there))
-    said = f"part {number} of {settings.DRIFT_PARTS}, {report.rows:,} rows in {report.ranges:,} ranges"
+        found = one.missing + one.extra + one.different
+        drifted[one.copy.target] += found if one.examined else max(1, abs(one.rows_here - one.rows_there))
+    said = f"part {report.part} of {report.of}, {report.rows:,} rows in {report.ranges:,} ranges"
     if drifted:
         by_copy = ", ".join(f"{count:,} in {copy}" for copy, count in drifted.items())
         said += f"; rows that differ: {by_copy}. Run manage.py verify_sync --repair"
         log.warning("ClickHouse is not what PostgreSQL is: %s", said)
-    else:
+    elif report.ranges or not report.unfinished:
         said += ", all the same"
-    readings = [(metrics.DRIFT_ROWS, [copy.target], float(drifted[copy.target])) for copy in copies.of(None)]
-    return Done(report.rows, said, memory={"part": number}, readings=readings)
+    if report.unfinished:
+        said += f"; not finished: {report.unfinished}"
+    readings = [(metrics.DRIFT_ROWS, [copy], float(drifted[copy])) for copy in report.targets]
+    return Done(report.rows, said, memory=report.place.as_dict(), readings=readings)
 
 
 def watch_lag(run: Run) -> Done:
@@ -119,14 +129,13 @@ def retain(run: Run) -> Done:
     return Done(sum(deleted.values()), f"{'to delete' if run.dry_run else 'deleted'}: {said}")
 
 
-def _counting(run: Run) -> Callable[[int], None]:
-    """Adds up what was dealt with and tells it. The callback raises `OutOfTime` at the bound."""
+def _adding_up(run: Run) -> Callable[[int], None]:
+    """Tells how much was dealt with in all, when it is told how much more."""
     done = 0
 
     def more(count: int) -> None:
         nonlocal done
         done += count
         run.progress(done, None)
-        run.left()
 
     return more
