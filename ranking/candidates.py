@@ -1,16 +1,19 @@
 """What could stand in a viewer's feed: three sources and what is known of them, asked of ClickHouse in one deadline.
 
-First what is known of the viewer, once for all sources; then the sources, side by side; then the counts of what they
-proposed. Each source is ordered before it is cut, posts not yet seen first, so that filtering never leaves a page
-short. Own posts, deleted posts, and authors blocked either way or muted never come out of here.
+First what is known of the viewer, once for all sources; then the posts of the authors that two of the sources name, in
+one read, beside those that are hot for everyone; then the counts of what they proposed. Each source is ordered before
+it is cut, posts not yet seen first, so that filtering never leaves a page short. Own posts, deleted posts, and authors
+blocked either way or muted never come out of here.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from operator import attrgetter
 from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID
@@ -46,10 +49,11 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """What is known of a viewer. hidden: authors whose posts are not for them, themselves among these; seen: posts they
-    saw lately; interactions: by author id."""
+    """What is known of a viewer. hidden: authors whose posts are not for them, themselves among these; followed: the
+    authors they follow; seen: posts they saw lately; interactions: by author id."""
 
     hidden: set[str]
+    followed: set[str]
     seen: set[str]
     interactions: Mapping[str, int]
 
@@ -62,18 +66,26 @@ class Viewer:
 
 @dataclass(frozen=True, slots=True)
 class _Hot:
-    """The hottest posts of the day as anyone may see them. listed: when the job made its list; until: how long the
-    posts are believed."""
+    """The hottest posts of the day as anyone may see them, and their counts. listed: when the job made its list; until:
+    how long the posts and counts are believed."""
 
     listed: datetime | None
     until: float
     posts: list[Post]
+    counts: Mapping[str, Counts]
+
+    def serves(self, listed: datetime) -> bool:
+        """Are these, still, the posts of the list made then?"""
+        return self.listed == listed and monotonic() < self.until
 
 
-_NOTHING_HOT = _Hot(None, 0.0, [])
+_NOTHING_HOT = _Hot(None, 0.0, [], {})
 # A deleted post is left out by every reader meanwhile.
 _HOT_SECONDS = 10.0
 _hot = _NOTHING_HOT
+_reading_hot = threading.Lock()
+# Of the newest posts that say the same, so many compete for the one place that they get.
+_COPIES = 10
 
 
 class Deadline:
@@ -86,7 +98,7 @@ class Deadline:
         """Seconds left. Raises `Transient` when there are none."""
         left = self._end - monotonic()
         if left <= 0:
-            raise Transient("ClickHouse took longer than the deadline")
+            raise _too_late()
         return left
 
 
@@ -100,40 +112,24 @@ def gather(viewer: str, now: datetime) -> Gathered:
     """Everything that ranking needs to know of a viewer. Raises a `nova.errors` class when ClickHouse does not answer
     in full within `settings.CLICKHOUSE_DEADLINE` seconds."""
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
-    asked_hot = _threads().submit(_hottest, settings.CANDIDATES_PER_SOURCE, now, deadline)
+    asked_hot = _threads().submit(_hottest, now, deadline)
     known = _answer(_threads().submit(_viewer, viewer, now, deadline), deadline)
-    common = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE}
-    sources: dict[str, Callable[[], list[Post]]] = {
-        FOLLOWEES: lambda: _posts(
-            "followees",
-            {**common, "after": queries.moment(now - timedelta(hours=settings.FOLLOWEE_HOURS))},
-            deadline,
-            hidden_authors=known.hidden,
-            seen_by_viewer=known.seen,
-        ),
-        AFFINITY: lambda: _posts(
-            "affinity",
-            {**common, "after": queries.moment(now - timedelta(hours=settings.AFFINITY_POST_HOURS))},
-            deadline,
-            closest_authors=known.closest(settings.AFFINITY_AUTHORS),
-            seen_by_viewer=known.seen,
-        ),
-    }
-    asked = {name: _threads().submit(source) for name, source in sources.items()}
+    by_authors = _answer(_threads().submit(_by_authors, known, now, deadline), deadline)
     hot = _answer(asked_hot, deadline)
     proposals = {
-        FOLLOWEES: _answer(asked[FOLLOWEES], deadline),
-        TRENDING: _shown_to(known, hot),
-        AFFINITY: _answer(asked[AFFINITY], deadline),
+        FOLLOWEES: by_authors[FOLLOWEES],
+        TRENDING: _shown_to(known, hot.posts),
+        AFFINITY: by_authors[AFFINITY],
     }
     if not any(proposals.values()):
-        proposals[NEWEST] = _posts("newest", {**common, "seen_after": seen_after(now)}, deadline)
+        parameters = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE, "seen_after": seen_after(now)}
+        proposals[NEWEST] = _answer(_threads().submit(_read, "newest", parameters, deadline.left()), deadline)
     for name, posts in proposals.items():
         metrics.FEED_CANDIDATES.labels(name).observe(len(posts))
     candidates = merge(proposals)
-    ids = [candidate.post.id for candidate in candidates]
-    counts: Future[Mapping[str, Counts]] = _threads().submit(lambda: counters(ids, deadline.left()))
-    return Gathered(candidates, _answer(counts, deadline), known.interactions)
+    others = [candidate.post.id for candidate in candidates if candidate.post.id not in hot.counts]
+    counts = _answer(_threads().submit(lambda: counters(others, deadline.left())), deadline)
+    return Gathered(candidates, {**hot.counts, **counts}, known.interactions)
 
 
 def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
@@ -172,49 +168,86 @@ def _viewer(viewer: str, now: datetime, deadline: Deadline) -> Viewer:
     rows = clickhouse.query(queries.sql("viewer"), parameters, timeout=deadline.left())
     return Viewer(
         hidden={viewer, *(identifier for what, identifier, _ in rows if what == "hidden")},
+        followed={identifier for what, identifier, _ in rows if what == "followed"},
         seen={identifier for what, identifier, _ in rows if what == "seen"},
         interactions={identifier: number for what, identifier, number in rows if what == "interactions"},
     )
 
 
-def _hottest(cap: int, now: datetime, deadline: Deadline) -> list[Post]:
-    """Reading five hundred posts by id costs more than all the rest, and while the job's list is the same they are the
-    same for every viewer. Not so their counts: a ranking that is worked out again must find what it found."""
+def _by_authors(known: Viewer, now: datetime, deadline: Deadline) -> dict[str, list[Post]]:
+    """What the followees and the closest authors posted, by source."""
+    cap = settings.CANDIDATES_PER_SOURCE
+    lists: dict[str, Collection[str]] = {
+        "followed_authors": known.followed - known.hidden,
+        "closest_authors": known.closest(settings.AFFINITY_AUTHORS),
+        "seen_by_viewer": known.seen,
+    }
+    parameters = {
+        "followee_after": queries.moment(now - timedelta(hours=settings.FOLLOWEE_HOURS)),
+        "closest_after": queries.moment(now - timedelta(hours=settings.AFFINITY_POST_HOURS)),
+        "copies": _COPIES,
+        "cap": cap,
+    }
+    tables = {name: ([("id", "UUID")], [(identifier,) for identifier in ids]) for name, ids in lists.items()}
+    rows = clickhouse.query(queries.sql("by_authors"), parameters, timeout=deadline.left(), tables=tables)
+    found = [(_post(row[:7]), row[7], row[8]) for row in rows]
+    return {
+        FOLLOWEES: [post for post, of_followee, _ in found if of_followee][:cap],
+        AFFINITY: [post for post, _, of_closest in found if of_closest][:cap],
+    }
+
+
+def _hottest(now: datetime, deadline: Deadline) -> _Hot:
+    """Reading a thousand posts and their counts by id costs more than all the rest, and while the job's list is the
+    same they are the same for every viewer. When they must be read again one reader does so, and the others go on."""
     global _hot
     hot = trending.hot("24h", now, deadline.left())
     kept = _hot
-    if kept.listed != hot.generated_at or monotonic() >= kept.until:
-        best = [item.id for item in hot.posts[:cap]]
-        found = posts_of(best, _NOBODY, now, deadline.left())
-        posts = [found[identifier] for identifier in best if identifier in found]
-        kept = _Hot(hot.generated_at, monotonic() + _HOT_SECONDS, posts)
-        _hot = kept
-    return kept.posts
+    if kept.serves(hot.generated_at):
+        return kept
+    bearable = monotonic() < kept.until + _HOT_SECONDS
+    if not _reading_hot.acquire(timeout=0 if bearable else deadline.left()):
+        if not bearable:
+            raise _too_late()
+        return kept
+    try:
+        if not _hot.serves(hot.generated_at):
+            best = [item.id for item in hot.posts]
+            found = posts_of(best, _NOBODY, now, deadline.left())
+            posts = [found[identifier] for identifier in best if identifier in found]
+            counts = counters(found, deadline.left())
+            _hot = _Hot(hot.generated_at, monotonic() + _HOT_SECONDS, posts, counts)
+        return _hot
+    finally:
+        _reading_hot.release()
 
 
 def _shown_to(known: Viewer, posts: Iterable[Post]) -> list[Post]:
-    """Posts that are the same for everyone, as this viewer may see them."""
-    return [
+    """Of posts that are the same for everyone, those for this viewer: the hottest that they have not seen first."""
+    mine = [
         post._replace(seen=True) if post.id in known.seen else post
         for post in posts
         if post.author_id not in known.hidden
     ]
+    mine.sort(key=attrgetter("seen"))
+    return mine[: settings.CANDIDATES_PER_SOURCE]
 
 
-def _posts(name: str, parameters: Mapping[str, Any], deadline: Deadline, **lists: Collection[str]) -> list[Post]:
-    tables = {name: ([("id", "UUID")], [(identifier,) for identifier in ids]) for name, ids in lists.items()}
-    return _read(name, parameters, deadline.left(), tables)
+def _read(name: str, parameters: Mapping[str, Any], timeout: float) -> list[Post]:
+    return [_post(row) for row in clickhouse.query(queries.sql(name), parameters, timeout=timeout)]
 
 
-def _read(
-    name: str, parameters: Mapping[str, Any], timeout: float, tables: Mapping[str, clickhouse.Table] | None = None
-) -> list[Post]:
-    rows = clickhouse.query(queries.sql(name), parameters, timeout=timeout, tables=tables)
-    return [Post._make((*values, bool(seen))) for *values, seen in rows]
+def _post(row: Sequence[Any]) -> Post:
+    *values, seen = row
+    return Post._make((*values, bool(seen)))
 
 
 def _answer(future: "Future[T]", deadline: Deadline) -> T:
     try:
         return future.result(timeout=deadline.left())
     except TookTooLong as error:
-        raise Transient("ClickHouse took longer than the deadline") from error
+        raise _too_late() from error
+
+
+def _too_late() -> Transient:
+    return Transient("ClickHouse took longer than the deadline")

@@ -67,27 +67,22 @@ def rank(
 
     counts: by post id; interactions: by author id. Whatever is absent is zero.
     """
-    scored = [
-        Ranked(
-            candidate.post,
-            candidate.sources,
-            seen_so_often := counts.get(candidate.post.id, _NONE),
-            known := interactions.get(candidate.post.author_id, 0),
-            score(
-                weights,
-                age_hours=(now - candidate.post.created_at).total_seconds() / 3600,
-                counts=seen_so_often,
-                interactions=known,
-            ),
-        )
-        for candidate in candidates
-    ]
-    scored.sort(key=lambda item: (item.score.final, item.post.created_at, item.post.id), reverse=True)
+    scored = []
+    for post, sources in candidates:
+        counted, known = counts.get(post.id, _NONE), interactions.get(post.author_id, 0)
+        age = (now - post.created_at).total_seconds() / 3600
+        earned = score(weights, age_hours=age, counts=counted, interactions=known)
+        scored.append(Ranked(post, sources, counted, known, earned))
+    scored.sort(key=_by_score, reverse=True)
     best = one_per_content(scored)
     unseen = [item for item in best if not item.post.seen][:limit]
     seen = [item for item in best if item.post.seen][: limit - len(unseen)]
     fresh = _spread(unseen, ())
     return fresh + _spread(seen, fresh)
+
+
+def _by_score(item: Ranked) -> tuple[float, datetime, str]:
+    return item.score.final, item.post.created_at, item.post.id
 
 
 def one_per_content(items: Sequence[Ranked]) -> list[Ranked]:

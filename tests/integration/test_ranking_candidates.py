@@ -216,6 +216,33 @@ def test_hidden_authors_take_no_room(feeds: Feeds, settings) -> None:
     assert ids(feeds, viewer) == texts(*wanted)
 
 
+def test_copies_of_one_text_take_no_room(feeds: Feeds, settings) -> None:
+    settings.CANDIDATES_PER_SOURCE = 30
+    viewer, loud, quiet, closest = member(), member(), member(), member()
+    feeds.follow(viewer, loud, quiet)
+    feeds.act(viewer, feeds.post(closest, hours_ago=300), "like", hours_ago=24)
+    feeds.posts(loud, hours_ago=[hour / 100 for hour in range(60)], text="Buy now!")
+    wanted = [*feeds.posts(quiet, hours_ago=[50 + hour for hour in range(20)]), feeds.post(closest, hours_ago=90)]
+    found = read(feeds, viewer)
+    assert len(found) == 22
+    assert {post["id"] for post in found} > set(texts(*wanted))
+
+
+def test_what_a_viewer_must_not_see_takes_no_room_among_what_is_trending(feeds: Feeds, settings) -> None:
+    settings.CANDIDATES_PER_SOURCE = 10
+    viewer, loud, followee = member(), member(), member()
+    feeds.follow(viewer, followee)
+    followed = feeds.post(followee, hours_ago=70)
+    for post in feeds.posts(loud, hours_ago=[1 + number / 100 for number in range(11)]):
+        feeds.make_trend(post, people=4)
+    seen, unseen = feeds.post(member()), feeds.post(member())
+    for post in (seen, unseen):
+        feeds.make_trend(post, people=3)
+    feeds.act(viewer, seen, "view")
+    feeds.hide(viewer, loud, "mute")
+    assert ids(feeds, viewer) == texts(unseen, followed, seen)
+
+
 def test_one_post_per_content(feeds: Feeds) -> None:
     viewer, one, other = member(), member(), member()
     feeds.follow(viewer, one, other)
