@@ -31,7 +31,7 @@ CHANGES = {
     "unmute_author": "Unmute the author.",
     "react_to_author": "Like, comment on or share more of the author's posts.",
     "more_people": "More members react to the post.",
-    "higher_score": "The post gets more reactions, or the viewer reacts to its author more often.",
+    "higher_score": "Its score passes the threshold: by more reactions to it, or more of the viewer to its author.",
     "wait": "Wait until the feed is made anew.",
 }
 
@@ -82,10 +82,20 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """The post that would have to be outdone: of those in the feed the last by score, or the one with the same content.
+    final: its score; None in order of time, where `created_at` decides."""
+
+    post: str
+    final: float | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Why:
     """The answer. place: from 1, in the present feed; of: how many posts that has; rank: by score among all candidates,
-    before diversity; score: its parts with their inputs and weights; duplicate_of: the post shown instead. Whatever is
-    not known, or not to be told, is None."""
+    before diversity; score: its parts with their inputs and weights; duplicate_of: the post shown instead; threshold:
+    {post, final, created_at (RFC 3339)} of the post to outdo. Whatever is not known, or not to be told, is None."""
 
     post: str
     in_feed: bool
@@ -102,6 +112,7 @@ class Why:
     score: dict[str, Any] | None = None
     moved_by_diversity: int | None = None
     duplicate_of: str | None = None
+    threshold: dict[str, Any] | None = None
     changes: list[Note] = field(default_factory=list)
 
 
@@ -114,6 +125,7 @@ class Verdict:
     ranked: Ranked | None = None
     rank: int | None = None
     duplicate_of: str | None = None
+    threshold: Threshold | None = None
     changes: Sequence[str] = ()
 
 
@@ -157,12 +169,30 @@ def decide(
     place = next((index for index, one in enumerate(ranking) if one.post.id == post), None)
     if place is None:
         winner = next(one for one in ranking if one.post.content_key == mine.post.content_key)
-        return Verdict("duplicate", sources, duplicate_of=winner.post.id, changes=["higher_score"])
+        return Verdict(
+            "duplicate",
+            sources,
+            duplicate_of=winner.post.id,
+            threshold=_to_outdo(winner),
+            changes=["higher_score"],
+        )
     ranked = ranking[place]
-    rank = place - ranked.moved_by + 1
+    rank = _rank(place, ranked)
     if rank > limits.feed:
-        return Verdict("below_cut", sources, ranked, rank, changes=["higher_score"])
+        last = next(one for at, one in enumerate(ranking) if _rank(at, one) == limits.feed)
+        # What the viewer has seen comes after all that they have not, whatever its score.
+        changes = ["higher_score"] if last.post.seen == ranked.post.seen else []
+        return Verdict("below_cut", sources, ranked, rank, threshold=_to_outdo(last), changes=changes)
     return Verdict("next_snapshot", sources, ranked, rank, changes=["wait"])
+
+
+def _rank(place: int, ranked: Ranked) -> int:
+    """Before diversity, from 1. place: in the order that diversity made, from 0."""
+    return place - ranked.moved_by + 1
+
+
+def _to_outdo(one: Ranked) -> Threshold:
+    return Threshold(one.post.id, one.score.final, one.post.created_at)
 
 
 def notes(codes: Sequence[str]) -> list[Note]:

@@ -1,7 +1,7 @@
 """What `why` decides from: a viewer's feed as it is, and what ClickHouse, or PostgreSQL, knows of the post."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +12,23 @@ from community import selectors
 from nova import clickhouse
 from ranking import breaker, building, candidates, queries, trending
 from ranking.candidates import Deadline, Gathered
-from ranking.entries import Entry, inputs_of
+from ranking.entries import Entry, inputs_of, rfc3339
 from ranking.merge import rank
 from ranking.snapshot import Slice
-from ranking.why import FOLLOWEES, IN_FEED, SENTENCES, Facts, Limits, Source, Verdict, Why, decide, notes, refused
+from ranking.why import (
+    FOLLOWEES,
+    IN_FEED,
+    SENTENCES,
+    Facts,
+    Limits,
+    Source,
+    Threshold,
+    Verdict,
+    Why,
+    decide,
+    notes,
+    refused,
+)
 
 _PROPOSED = "It proposes the post."
 
@@ -66,8 +79,16 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
         },
         moved_by_diversity=None if ranked is None else ranked.moved_by,
         duplicate_of=verdict.duplicate_of,
+        threshold=_threshold(verdict),
         changes=notes(verdict.changes),
     )
+
+
+def _threshold(verdict: Verdict) -> dict[str, Any] | None:
+    known = verdict.threshold
+    if known is None:
+        return None
+    return {"post": known.post, "final": known.final, "created_at": rfc3339(known.created_at)}
 
 
 def _in_feed(entry: Entry, place: int, known: dict[str, Any]) -> Why:
@@ -152,4 +173,6 @@ def _not_in_time(viewer: str, post: str, feed: Slice) -> Verdict:
         return Verdict("not_followed", changes=["follow_author"])
     if row.created_at.timestamp() > feed.about.started:
         return Verdict("next_snapshot", changes=["wait"])
-    return Verdict("below_cut")
+    last = feed.entries[-1] if feed.entries else None
+    threshold = Threshold(last.id, None, datetime.fromtimestamp(last.created, UTC)) if last else None
+    return Verdict("below_cut", threshold=threshold)

@@ -85,9 +85,10 @@ class Feeds:
         ]
         self.insert("follows_cdc", *rows)
 
-    def hide(self, blocker: UUID, blocked: UUID, kind: str) -> None:
-        row = {"blocker_id": blocker, "blocked_id": blocked, "kind": kind, "id": uuid4()}
-        self.insert("blocks_cdc", row | {"created_at": _text(self.now), "version": 1, "is_deleted": 0})
+    def hide(self, blocker: UUID, blocked: UUID, kind: str, gone: bool = False) -> None:
+        """gone: the block or mute has ended."""
+        row = {"blocker_id": blocker, "blocked_id": blocked, "kind": kind, "id": uuid4(), "created_at": _text(self.now)}
+        self.insert("blocks_cdc", row | {"version": 2 if gone else 1, "is_deleted": int(gone)})
 
     def act(
         self,

@@ -39,6 +39,14 @@ class WhyScoreSerializer(serializers.Serializer[Any]):
     weights = serializers.DictField(allow_null=True)
 
 
+class WhyThresholdSerializer(serializers.Serializer[Any]):
+    """The post to outdo: of those in the feed the last by score, or the one with the same content."""
+
+    post = serializers.UUIDField()
+    final = serializers.FloatField(allow_null=True, help_text="Its score; null in order of time.")
+    created_at = serializers.DateTimeField(help_text="In order of time a post must be newer than this.")
+
+
 class WhyChangeSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     message = serializers.CharField()
@@ -60,6 +68,7 @@ class WhySerializer(serializers.Serializer[Any]):
     score = WhyScoreSerializer(allow_null=True)
     moved_by_diversity = serializers.IntegerField(allow_null=True)
     duplicate_of = serializers.UUIDField(allow_null=True, help_text="The post with the same content that is shown.")
+    threshold = WhyThresholdSerializer(allow_null=True, help_text="For `below_cut` and `duplicate`.")
     changes = WhyChangeSerializer(many=True, help_text="What would bring the post into the feed.")
 
 

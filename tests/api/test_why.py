@@ -1,11 +1,12 @@
 """GET /api/feed/why: each reason a post can have to be, or not to be, in a feed."""
 
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
 
 from community.models import Block, Follow, Post
-from ranking import snapshot
+from ranking import candidates, snapshot
 from tests.feeds import Feeds, invalidate, member
 
 pytest_plugins = ["tests.ranking_fixtures"]
@@ -26,6 +27,7 @@ FIELDS = {
     "score",
     "moved_by_diversity",
     "duplicate_of",
+    "threshold",
     "changes",
 }
 
@@ -152,15 +154,86 @@ def test_no_source(why, feeds: Feeds) -> None:
     assert changes(said) == ["follow_author", "react_to_author", "more_people"]
 
 
-def test_what_it_says_brings_the_post_in(why, feeds: Feeds, viewer: UUID) -> None:
+def muted(feeds: Feeds, viewer: UUID) -> UUID:
     author = member()
-    post = feeds.post(author)
-    assert "follow_author" in changes(why(post))
     feeds.follow(viewer, author)
+    feeds.hide(viewer, author, "mute")
+    return feeds.post(author)
+
+
+def strange(feeds: Feeds, viewer: UUID) -> UUID:
+    return feeds.post(member())
+
+
+def old(feeds: Feeds, viewer: UUID) -> UUID:
+    return feeds.post(member(), hours_ago=200)
+
+
+def low(feeds: Feeds, viewer: UUID) -> UUID:
+    """The third of two places."""
+    authors = [member() for _ in range(3)]
+    feeds.follow(viewer, *authors)
+    return [feeds.post(author, hours_ago=hours) for author, hours in zip(authors, (2, 3, 60), strict=True)][-1]
+
+
+def repeated(feeds: Feeds, viewer: UUID) -> UUID:
+    one, other = member(), member()
+    feeds.follow(viewer, one, other)
+    feeds.post(one, text="The same!", hours_ago=1)
+    return feeds.post(other, text="the same", hours_ago=60)
+
+
+def author_of(feeds: Feeds, post: UUID) -> UUID:
+    return feeds.rows[post]["author_id"]
+
+
+# What `changes` may name that somebody can do, done.
+DEEDS = {
+    "unmute_author": lambda feeds, viewer, post: feeds.hide(viewer, author_of(feeds, post), "mute", gone=True),
+    "follow_author": lambda feeds, viewer, post: feeds.follow(viewer, author_of(feeds, post)),
+    "react_to_author": lambda feeds, viewer, post: feeds.act(viewer, post, "like"),
+    "more_people": lambda feeds, viewer, post: feeds.make_trend(post),
+    "higher_score": lambda feeds, viewer, post: feeds.act(viewer, post, "comment", times=5),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "change"),
+    [
+        (muted, "muted", "unmute_author"),
+        (strange, "no_source", "follow_author"),
+        (strange, "no_source", "react_to_author"),
+        (strange, "no_source", "more_people"),
+        (old, "too_old", "more_people"),
+        (low, "below_cut", "higher_score"),
+        (repeated, "duplicate", "higher_score"),
+    ],
+)
+def test_what_it_says_brings_the_post_in(
+    why, feeds: Feeds, viewer: UUID, settings, case, code: str, change: str
+) -> None:
+    settings.SNAPSHOT_POSTS = 2
+    post = case(feeds, viewer)
     said = why(post)
-    assert (said["code"], changes(said), codes(said)["followees"]) == ("next_snapshot", ["wait"], "proposed")
+    assert said["code"] == code
+    assert change in changes(said)
+    DEEDS[change](feeds, viewer, post)
+    # What is trending is remembered for some seconds.
+    candidates.forget()
+    before, said = said, why(post)
+    assert (said["code"], changes(said)) == ("next_snapshot", ["wait"])
+    if before["threshold"]:
+        assert said["score"]["final"] > before["threshold"]["final"]
     invalidate(viewer)
     assert why(post)["in_feed"]
+
+
+def test_what_was_seen_cannot_pass_what_was_not(why, feeds: Feeds, viewer: UUID, settings) -> None:
+    settings.SNAPSHOT_POSTS = 2
+    post = low(feeds, viewer)
+    feeds.act(viewer, post, "view")
+    said = why(post)
+    assert (said["code"], changes(said)) == ("below_cut", [])
 
 
 def test_not_one_of_the_top_authors(why, feeds: Feeds, viewer: UUID, settings) -> None:
@@ -178,7 +251,8 @@ def test_beaten_by_a_duplicate(why, feeds: Feeds, viewer: UUID) -> None:
     new, old = feeds.post(one, text="The same!", hours_ago=1), feeds.post(other, text="the same", hours_ago=2)
     said = why(old)
     assert (said["code"], said["duplicate_of"]) == ("duplicate", str(new))
-    assert why(new)["in_feed"]
+    shown = why(new)
+    assert (said["threshold"]["post"], said["threshold"]["final"]) == (str(new), pytest.approx(shown["score"]["final"]))
 
 
 def test_below_the_cut(why, feeds: Feeds, viewer: UUID, settings) -> None:
@@ -188,7 +262,10 @@ def test_below_the_cut(why, feeds: Feeds, viewer: UUID, settings) -> None:
     posts = [feeds.post(author, hours_ago=hours) for author, hours in zip(authors, (2, 3, 4), strict=True)]
     said = why(posts[-1])
     assert (said["code"], said["rank"], said["of"], changes(said)) == ("below_cut", 4, 2, ["higher_score"])
-    assert said["score"]["final"] > 0
+    feed = [(why(post)["score"]["final"], str(post)) for post in feeds.rows if why(post)["in_feed"]]
+    final, last = min(feed)
+    assert 0 < said["score"]["final"] < final
+    assert (said["threshold"]["post"], said["threshold"]["final"]) == (last, pytest.approx(final, rel=1e-3))
 
 
 def test_beyond_the_cap_of_a_source(why, feeds: Feeds, viewer: UUID, settings) -> None:
@@ -232,5 +309,10 @@ def test_in_order_of_time(client_of, feeds: Feeds, make_member, settings) -> Non
     said = {code: client.get("/api/feed/why", {"post": str(post)}).json() for code, post in posts.items()}
     assert {code: one["code"] for code, one in said.items()} == {code: code for code in posts}
     assert {one["algorithm"] for one in said.values()} == {"time"}
+    shown = Post.objects.get(id=posts["in_feed"])
+    threshold = said["below_cut"]["threshold"]
+    assert (threshold["post"], threshold["final"]) == (str(shown.id), None)
+    assert datetime.fromisoformat(threshold["created_at"]) == shown.created_at
+    assert {code for code, one in said.items() if one["threshold"]} == {"below_cut"}
     assert client.get("/api/feed/why", {"post": str(uuid4())}).status_code == 404
     assert snapshot.made_at(said["in_feed"]["snapshot"])
