@@ -1,6 +1,10 @@
 """The breaker's state in a real Redis: the same rules as in one process, and one probe among many threads."""
 
+import os
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -13,6 +17,7 @@ from nova.errors import Transient
 from ranking import breaker as module
 from ranking.breaker import Breaker, Limits, Local, Refused, State
 from ranking.models import BreakerEvent
+from tests.apps import ROOT
 from tests.client import wait_until
 
 pytest_plugins = ["tests.ranking_fixtures"]
@@ -58,6 +63,71 @@ def test_its_state_is_everyones(breaker: Breaker) -> None:
     open_it(breaker)
     with pytest.raises(Refused):
         Breaker(breaker.name).call(fail)
+
+
+class Caller:
+    """A process of its own that makes calls through a breaker when it is told."""
+
+    def __init__(self, name: str, **numbers: str) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.breaker_process", name],
+            cwd=ROOT,
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "nova.settings", **numbers},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def tell(self, kind: str) -> None:
+        assert self._child.stdin
+        print(kind, file=self._child.stdin, flush=True)
+
+    def hear(self) -> str:
+        assert self._child.stdout
+        return self._child.stdout.readline().strip()
+
+    def end(self) -> None:
+        self._child.kill()
+        self._child.communicate()
+
+
+@pytest.fixture
+def four(breaker: Breaker, settings) -> Iterator[list[Caller]]:
+    """Four processes around the breaker, which opens at four failures in all."""
+    settings.BREAKER_FAILURES = 4
+    numbers = {"BREAKER_FAILURES": "4", "BREAKER_WINDOW_SECONDS": "600", "BREAKER_OPEN_SECONDS": "600"}
+    callers = [Caller(breaker.name, **numbers) for _ in range(4)]
+    try:
+        assert [caller.hear() for caller in callers] == ["ready"] * 4
+        yield callers
+    finally:
+        for caller in callers:
+            caller.end()
+
+
+def all_at_once(callers: list[Caller], kind: str) -> list[str]:
+    for caller in callers:
+        caller.tell(kind)
+    return [caller.hear() for caller in callers]
+
+
+def test_four_processes_have_one_state(breaker: Breaker, four: list[Caller]) -> None:
+    """Case 57: none opens again what another has closed, or counts alone."""
+    said = [all_at_once([caller], "bad") for caller in four]
+    assert said == [["called closed"], ["called closed"], ["called closed"], ["called open"]]
+    assert all_at_once(four, "good") == ["refused open"] * 4
+    its_time_is_over(breaker)
+    said = all_at_once(four, "good")
+    # Who is refused came while the one probe went on; it has closed for all by now.
+    assert "called closed" in said
+    assert not [one for one in said if one.endswith(" open")]
+    assert all_at_once(four, "good") == ["called closed"] * 4
+    # What went wrong before is no failure any more: it takes four again.
+    assert all_at_once(four[:3], "bad") == ["called closed"] * 3
+    assert all_at_once(four[3:], "bad") == ["called open"]
+    its_time_is_over(breaker)
+    assert all_at_once(four[:1], "bad") == ["called open"]
+    assert all_at_once(four, "good") == ["refused open"] * 4
 
 
 def test_fifty_threads_send_one_probe(breaker: Breaker) -> None:

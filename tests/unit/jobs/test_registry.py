@@ -5,6 +5,7 @@ from importlib import import_module
 import pytest
 from django.conf import settings
 
+from jobs.job import TRANSIENT
 from jobs.registry import BY_NAME, JOBS
 from jobs.tasks import MOST_RETRIES
 from nova.celery import app
@@ -38,5 +39,12 @@ def test_no_try_waits_as_long_as_the_visibility_timeout(job):
     """Case 62: a message that waits longer than that is handed to a second worker."""
     task = app.tasks[job.task]
     assert task.max_retries == MOST_RETRIES
-    assert task.retry_jitter
     assert task.retry_backoff_max < VISIBILITY
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_what_passes_is_tried_again_later_and_later_and_not_by_all_at_once(job):
+    task = app.tasks[job.task]
+    assert task.autoretry_for == TRANSIENT
+    assert (task.max_retries, task.retry_backoff, task.retry_jitter) == (5, 2, True)
+    assert task.retry_backoff_max == settings.JOB_RETRY_SECONDS == 60

@@ -1,0 +1,22 @@
+"""A snapshot as it is made: when it is no longer fresh."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ranking.scoring import Weights
+from ranking.snapshot import Snapshot
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("algorithm", "seconds"), [("ch", 60), ("time", 10)])
+def test_feeds_made_together_do_not_expire_together(algorithm: str, seconds: int) -> None:
+    weights = Weights.configured()
+    made = [Snapshot.made([], algorithm=algorithm, generation=0, weights=weights, now=NOON) for _ in range(500)]
+    ages = sorted(one.about.fresh_until - NOON.timestamp() for one in made)
+    assert 0.9 * seconds <= ages[0] < 0.92 * seconds
+    assert 1.08 * seconds < ages[-1] <= 1.1 * seconds
+    # Spread over the whole span: no tenth of it holds far more than its share.
+    tenths = [sum(0.9 + 0.02 * at <= age / seconds < 0.92 + 0.02 * at for age in ages) for at in range(10)]
+    assert max(tenths) < 3 * len(ages) / 10
