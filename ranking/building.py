@@ -18,7 +18,7 @@ from ranking import breaker, candidates, entries, experiments, fallback, snapsho
 from ranking.entries import Entry
 from ranking.merge import rank
 from ranking.scoring import Weights
-from ranking.snapshot import Missing, Slice, Snapshot
+from ranking.snapshot import Slice, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ CH = "ch"
 TIME = snapshot.TIME
 # How a snapshot was come by.
 HIT, STALE, MISS = "hit", "stale", "miss"
-_LOOK_AGAIN_SECONDS = 0.02
+# Whoever waits for another's looks after so many seconds, then less and less often.
+_LOOK_AGAIN_SECONDS, _LOOK_SELDOM_SECONDS = 0.02, 0.1
 # A feed that is made asks ClickHouse so many questions at once.
 _QUESTIONS = 3
 
@@ -72,7 +73,12 @@ def _made_and_kept(viewer: str, algorithm: str, now: datetime, generation: int) 
 
 
 def _lock(viewer: str, algorithm: str) -> str | None:
-    return snapshot.lock(viewer, algorithm, 2 * settings.CLICKHOUSE_DEADLINE)
+    return snapshot.lock(viewer, algorithm, _lock_seconds())
+
+
+def _lock_seconds() -> float:
+    """How long a lock lives that nobody gives back."""
+    return 2 * settings.CLICKHOUSE_DEADLINE
 
 
 def make(viewer: str, algorithm: str, now: datetime, generation: int = 0) -> Snapshot:
@@ -130,29 +136,49 @@ def _by_time(viewer: str, now: datetime) -> list[Entry]:
 def _build_once(
     viewer: str, algorithm: str, generation: int, limit: int, explain: bool, now: datetime
 ) -> tuple[Slice, str]:
-    """Build, unless another does so already: then wait for theirs, and build after all when it does not come."""
+    """Build, unless another does so already: then wait for theirs, or, when they fail, for the turn to build."""
     token = _lock(viewer, algorithm)
     if token is None:
-        theirs = _wait(viewer, algorithm, limit, explain)
-        if theirs is not None:
-            return theirs, HIT
+        found = _wait(viewer, algorithm, limit, explain)
+        if isinstance(found, Slice):
+            return found, HIT
+        token, generation = found
     try:
         return _made_and_kept(viewer, algorithm, now, generation).cut(0, limit), MISS
     finally:
-        snapshot.unlock(viewer, algorithm, token or "")
+        snapshot.unlock(viewer, algorithm, token)
 
 
-def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | None:
-    end = monotonic() + settings.CLICKHOUSE_DEADLINE
-    while monotonic() < end:
-        sleep(_LOOK_AGAIN_SECONDS)
+def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | tuple[str, int]:
+    """What another has made, as soon as it is there; or the lock's token, when it is free and nothing is there, with
+    the viewer's generation at that time.
+
+    Raises `Transient` when others had the lock for longer than one of them can: each has failed, or they are too slow.
+    In order of time, behind which there is no other path, the token is "" then.
+    """
+    end, pause = monotonic() + _lock_seconds(), _LOOK_AGAIN_SECONDS
+    while True:
+        sleep(pause)
+        pause = min(1.5 * pause, _LOOK_SELDOM_SECONDS)
+        over = monotonic() > end
+        token = _lock(viewer, algorithm)
+        # Only now: who had the lock may have kept theirs just before it was given back.
         kept = snapshot.read(viewer, algorithm=algorithm, limit=limit, explain=explain)
-        if isinstance(kept, Missing):
-            continue
-        version = weights_of(viewer, algorithm, clock.now()).version
-        if kept.about.is_current(kept.generation, version) and kept.about.is_fresh(clock.now()):
+        if isinstance(kept, Slice) and _serves(viewer, kept):
+            snapshot.unlock(viewer, algorithm, token or "")
             return kept
-    return None
+        if token is not None:
+            return token, kept.generation
+        if over and algorithm == TIME:
+            return "", kept.generation
+        if over:
+            raise Transient("others were making this feed for too long")
+
+
+def _serves(viewer: str, kept: Slice) -> bool:
+    now = clock.now()
+    version = weights_of(viewer, kept.about.algorithm, now).version
+    return kept.about.is_current(kept.generation, version) and kept.about.is_fresh(now)
 
 
 @once
