@@ -16,7 +16,8 @@ from prometheus_client import REGISTRY
 from feed.quick import QuickFeed, answered
 from nova import clock, identity, redis
 from nova.management.commands.issue_token import issue
-from ranking import head, pipeline, snapshot
+from ranking import experiments, head, pipeline, snapshot
+from ranking.models import Experiment
 from ranking.scoring import Weights
 from ranking.snapshot import Snapshot
 from tests.client import wait_until
@@ -102,6 +103,27 @@ def test_both_ways_say_the_same(client, viewer: UUID, limit: int) -> None:
     assert set(short.headers) == set(long.headers)
     for name in set(short.headers) - OF_THIS_CALL:
         assert short.headers[name] == long.headers[name]
+
+
+@pytest.fixture
+def experiment(feeds: Feeds) -> str:
+    """The name of one that all viewers are in. To be named before `client`, whose calls end the test's connection."""
+    one = Experiment(name="fresh", freshness=1, engagement=0, affinity=0, decay=0.2, share=100, active=True)
+    experiments.save(one, by="ann")
+    # Read once, it is remembered.
+    assert experiments.weights_of(str(member()), clock.now()).experiment == one.name
+    return one.name
+
+
+def test_both_ways_name_the_experiment(experiment: str, client, viewer: UUID) -> None:
+    short = client.get("/api/feed").json()
+    long = client.get("/api/feed", headers={"X-Act-For": str(viewer)}).json()
+    assert (short["experiment"], short["cache_hit"], short["snapshot"]) == (experiment, True, long["snapshot"])
+    assert long["experiment"] == experiment
+
+
+def test_the_short_way_is_taken_in_an_experiment(experiment: str, client, short_way_only) -> None:
+    assert client.get("/api/feed").json()["experiment"] == experiment
 
 
 def test_its_cursor_leads_on(client) -> None:

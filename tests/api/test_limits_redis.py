@@ -46,6 +46,34 @@ def test_each_member_and_each_kind_of_call_has_its_own_window(client_of, limit):
     assert bob.get("/api/posts").status_code == 200
 
 
+CALLS = {
+    "feed": ("get", "/api/feed?limit=0"),
+    "why": ("get", "/api/feed/why"),
+    "trending": ("get", "/api/feed/trending?limit=0"),
+    "discover": ("get", "/api/discover/suggested-users?limit=0"),
+    "events": ("post", "/api/events"),
+    "stream": ("post", "/api/feed/stream/ticket"),
+    "community": ("get", "/api/posts"),
+}
+
+
+def test_every_limit_has_a_call(settings):
+    assert set(CALLS) == set(settings.RATE_LIMITS)
+
+
+@pytest.mark.parametrize("scope", CALLS)
+def test_each_call_is_refused_beyond_its_limit(client_of, settings, scope):
+    """What is refused for its content counts too."""
+    settings.RATE_LIMITS = {**dict.fromkeys(settings.RATE_LIMITS, 100), scope: 2}
+    client = client_of(uuid4())
+    method, path = CALLS[scope]
+    answers = [getattr(client, method)(path) for _ in range(3)]
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+    assert answers[0]["RateLimit-Limit"] == "2"
+    assert answers[-1].json()["error"] == "rate_limited"
+    assert 0 < int(answers[-1]["Retry-After"]) <= 60
+
+
 def test_services_have_no_limit(client_of, limit):
     client = client_of(uuid4(), service=True, act_for=uuid4())
     answers = [client.get("/api/posts") for _ in range(10)]
