@@ -84,6 +84,10 @@ _NOTHING_HOT = _Hot(None, 0.0, [], {})
 _HOT_SECONDS = 10.0
 _hot = _NOTHING_HOT
 _reading_hot = threading.Lock()
+# Few rows at each of many places: read from the page cache where they lie, and a second thread of the server costs more
+# than it spares. (Of the counts there are enough for two.)
+_SCATTERED = {"local_filesystem_read_method": "mmap", "min_bytes_to_use_mmap_io": 1}
+_FEW = {**_SCATTERED, "max_threads": 1}
 # Of the newest posts that say the same, so many compete for the one place that they get.
 _COPIES = 10
 
@@ -138,7 +142,9 @@ def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
     if not ids:
         return {}
     asked = ([("id", "String")], [(identifier,) for identifier in ids])
-    rows = clickhouse.query(queries.sql("counters"), timeout=timeout, tables={"asked": asked})
+    rows = clickhouse.query(
+        queries.sql("counters"), timeout=timeout, tables={"asked": asked}, server_settings=_SCATTERED
+    )
     return {identifier: Counts(*numbers) for identifier, *numbers in rows}
 
 
@@ -165,7 +171,7 @@ def forget() -> None:
 def _viewer(viewer: str, now: datetime, deadline: Deadline) -> Viewer:
     since = (now - timedelta(days=settings.AFFINITY_DAYS)).date()
     parameters = {"viewer": viewer, "since": since, "seen_after": seen_after(now)}
-    rows = clickhouse.query(queries.sql("viewer"), parameters, timeout=deadline.left())
+    rows = clickhouse.query(queries.sql("viewer"), parameters, timeout=deadline.left(), server_settings=_FEW)
     return Viewer(
         hidden={viewer, *(identifier for what, identifier, _ in rows if what == "hidden")},
         followed={identifier for what, identifier, _ in rows if what == "followed"},
@@ -189,7 +195,9 @@ def _by_authors(known: Viewer, now: datetime, deadline: Deadline) -> dict[str, l
         "cap": cap,
     }
     tables = {name: ([("id", "UUID")], [(identifier,) for identifier in ids]) for name, ids in lists.items()}
-    rows = clickhouse.query(queries.sql("by_authors"), parameters, timeout=deadline.left(), tables=tables)
+    rows = clickhouse.query(
+        queries.sql("by_authors"), parameters, timeout=deadline.left(), tables=tables, server_settings=_FEW
+    )
     found = [(_post(row[:7]), row[7], row[8]) for row in rows]
     return {
         FOLLOWEES: [post for post, of_followee, _ in found if of_followee][:cap],

@@ -8,6 +8,7 @@ SELECT 'seen', toString(post_id), 0 FROM /*seen*/
 UNION ALL
 SELECT 'interactions', toString(author_id), sum(interactions)
 FROM user_author_90d
-WHERE user_id = {viewer:UUID} AND day >= {since:Date}
+PREWHERE user_id = {viewer:UUID}
+WHERE day >= {since:Date}
 GROUP BY author_id
 HAVING sum(interactions) > 0
