@@ -29,7 +29,6 @@ from nova import clickhouse, clock, kafka, metrics, redis
 from ranking import breaker, pipeline, trending, warming
 from ranking.breaker import State
 from tests.feeds import Feeds, invalidate, member
-from tests.ranking_fixtures import TABLES
 
 pytest_plugins = ["tests.ranking_fixtures"]
 
@@ -74,6 +73,9 @@ KEPT = ("hot:*", "suggest:*", "warm:*", "feed:*", "gen:*", "gone:*", "breaker:*"
 
 def everything() -> dict[str, Any]:
     """The rows of PostgreSQL but the notes of the runs, the number of ClickHouse's, what Redis keeps as bytes."""
+    # A plugin of pytest's: it is loaded by now.
+    from tests.ranking_fixtures import TABLES
+
     found: dict[str, Any] = {}
     for name in OURS:
         for model in apps.get_app_config(name).get_models():
@@ -88,7 +90,11 @@ def everything() -> dict[str, Any]:
 
 @pytest.fixture
 def seeded(feeds: Feeds, make_member, topic: str) -> None:
-    """Something to do for each job."""
+    """Something to do for each job, and nothing in Redis that would end by itself meanwhile."""
+    for store in (redis.cache(), redis.durable()):
+        for like in KEPT:
+            for key in list(store.scan_iter(like)):
+                store.delete(key)
     now = clock.now()
     viewer, friend, other = (make_member() for _ in range(3))
     for follower, followee in ((viewer, friend), (friend, other)):
@@ -104,14 +110,14 @@ def seeded(feeds: Feeds, make_member, topic: str) -> None:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-@pytest.mark.usefixtures("seeded")
+@pytest.mark.usefixtures("seeded", "impatient")
 def test_a_dry_run_writes_nothing(feeds: Feeds, name: str) -> None:
     before = everything()
     assert "dry run" in run_job(name, "--dry-run")
     assert everything() == before
 
 
-@pytest.mark.usefixtures("seeded")
+@pytest.mark.usefixtures("seeded", "impatient")
 def test_what_a_dry_run_leaves_undone_a_run_does(feeds: Feeds) -> None:
     """The control: where there is nothing to write, nothing written would be no proof."""
     idle = set()
