@@ -7,18 +7,19 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from feed.api.serializers import FeedParameters, FeedSerializer
+from feed.api.serializers import FeedParameters, FeedSerializer, NewerSerializer
 from nova.identity import viewer_id, viewer_of
 from nova.limits import ViewerThrottle, enforce
 from nova.rest import JSON, plain_api, to_json
 from ranking import pipeline
 
 SCOPE = "feed"
+_ANSWERS = PolymorphicProxySerializer("FeedOrNewer", [FeedSerializer, NewerSerializer], resource_type_field_name=None)
 
 
 class FeedView(APIView):
@@ -27,7 +28,7 @@ class FeedView(APIView):
     throttle_classes = [ViewerThrottle]
     throttle_scope = SCOPE
 
-    @extend_schema(operation_id="feed", tags=["feed"], parameters=[FeedParameters], responses=FeedSerializer)
+    @extend_schema(operation_id="feed", tags=["feed"], parameters=[FeedParameters], responses=_ANSWERS)
     def get(self, request: Request) -> HttpResponse:
         return _answer(viewer_id(request), request.META.get("QUERY_STRING", ""))
 

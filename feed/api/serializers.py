@@ -81,6 +81,10 @@ class FeedSerializer(serializers.Serializer[Any]):
     latency_ms = serializers.FloatField()
 
 
+class NewerSerializer(serializers.Serializer[Any]):
+    newer = serializers.IntegerField(help_text="Posts that the feed has and the snapshot `since` had not.")
+
+
 class TrendingPostSerializer(_PostSerializer):
     score = serializers.FloatField(help_text="Decayed momentum: likes + 2 comments + 3 shares, by the hour.")
     people = serializers.IntegerField(help_text="Distinct members behind it, the author not counted.")

@@ -83,6 +83,13 @@ def test_an_answer(viewer: UUID, client_of, check, path: str, parameters: dict, 
     check("get", path, 200, answer.json())
 
 
+def test_how_many_are_newer(viewer: UUID, client_of, check) -> None:
+    client = client_of(viewer)
+    said = client.get("/api/feed", {"since": client.get("/api/feed").json()["snapshot"]}).json()
+    assert said == {"newer": 0}
+    check("get", "/api/feed", 200, said)
+
+
 @pytest.mark.parametrize("ranked", [True, False])
 def test_why(viewer: UUID, feeds: Feeds, client_of, check, settings, ranked: bool) -> None:
     settings.SNAPSHOT_POSTS = 1
