@@ -71,7 +71,6 @@ class CdcSink:
         preflight.check_tables([*(row.TARGET for row in ROWS.values()), "truncations"])
         [(self._epoch,)] = clickhouse.query("SELECT max(epoch) FROM restore_epochs")
         log.info("cdc_prepared", restore_epoch=self._epoch)
-        dead_letters.publish(self.name)
 
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
         """Never called in earnest, since this sink leaves no batch pending; a repeat is a flush like any other."""
@@ -147,10 +146,7 @@ class CdcSink:
             CONSUMER_BATCH_ROWS.labels(self.name).observe(len(batch.rows))
         announce(batch.effects, now=clock.now())
         if batch.letters:
-            try:
-                dead_letters.publish(self.name)
-            except Transient as error:
-                log.warning("dead_letters_not_published", error=str(error))
+            dead_letters.try_to_publish(self.name)
 
 
 def check_connector() -> None:

@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.conf import settings
 
-from ingestion import assignment, health, turns
+from ingestion import assignment, health, publishing, turns
 from ingestion.assignment import patiently
 from ingestion.batcher import Bounds
 from ingestion.errors import EXIT_CLEAN, EXIT_DATA_LOSS, EXIT_FENCED, EXIT_SETTINGS, EXIT_UNEXPECTED, Fenced, Halt
@@ -79,6 +79,7 @@ class Runtime:
             if self._stopping:
                 return EXIT_CLEAN
             self._check_topics()
+            publishing.start(self._sink.name)
             self._consume()
         except Halt as error:
             log.critical("halt", exit_code=error.exit_code, reason=str(error))

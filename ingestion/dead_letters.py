@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import structlog
 from confluent_kafka import Message
 from django.conf import settings
 from django.db import transaction
@@ -17,10 +18,17 @@ from ingestion.errors import EXIT_DEAD_LETTERS, Halt, InvalidMessage
 from ingestion.ledger import Partition
 from ingestion.models import DeadLetter
 from nova import clock, topics
-from nova.kafka import Headers, Record, offset_of, send
+from nova.errors import NovaError
+from nova.kafka import Headers, Record, TooLarge, offset_of, send
+
+log = structlog.get_logger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOW = 1000
+# Each may have a megabyte, and all are in memory at once.
+_AT_ONCE = 100
+# Bytes of key and headers that a letter without its value takes along.
+_MOST_BESIDE = 100_000
 
 
 @dataclass(frozen=True)
@@ -143,22 +151,41 @@ def _decoded(raw: bytes | None) -> Any:
         return None
 
 
-def publish(consumer: str, *, most: int = 500) -> int:
-    """Write stored dead letters that are not in the DLQ topic yet to it; how many. At least once.
+def publish(consumer: str) -> int:
+    """Write stored dead letters that are not in the DLQ topic yet to it, oldest first; how many. At least once.
 
-    Raises `Transient` when PostgreSQL or Kafka does not answer; those left are taken by the next call.
+    At most `_AT_ONCE`: call it again while it returns so many. Raises `Transient` when PostgreSQL or Kafka does not
+    answer; those left are taken by the next call.
     """
     with ledger.answering(), transaction.atomic():
         waiting = list(
             DeadLetter.objects.select_for_update(skip_locked=True)
             .filter(consumer=consumer, published_at=None)
-            .order_by("id")[:most]
+            .defer("decoded")
+            .order_by("id")[:_AT_ONCE]
         )
         for topic in (topics.DLQ_EVENTS, topics.DLQ_CDC):
-            if records := [_record(row) for row in waiting if _dlq(row) == topic]:
-                send(topic, records, timeout=settings.INTAKE_ACK_SECONDS)
+            if rows := [row for row in waiting if _dlq(row) == topic]:
+                _send(topic, rows)
         DeadLetter.objects.filter(pk__in=[row.pk for row in waiting]).update(published_at=clock.now())
     return len(waiting)
+
+
+def try_to_publish(consumer: str) -> int:
+    """The same as far as it succeeds: the rows are safe, and are tried again (ingestion/publishing.py)."""
+    try:
+        return publish(consumer)
+    except NovaError as error:
+        log.warning("dead_letters_unpublished", error=str(error))
+        return 0
+
+
+def _send(topic: str, rows: Sequence[DeadLetter]) -> None:
+    try:
+        send(topic, [_record(row) for row in rows], timeout=settings.INTAKE_ACK_SECONDS)
+    except TooLarge as error:
+        # A message of the greatest size that Kafka takes is too large with our headers.
+        send(topic, [_without_value(rows[place]) for place in error.places], timeout=settings.INTAKE_ACK_SECONDS)
 
 
 def _dlq(row: DeadLetter) -> str:
@@ -170,8 +197,24 @@ def _record(row: DeadLetter) -> Record:
     return key, raw, _headers(row)
 
 
+def _without_value(row: DeadLetter) -> Record:
+    """Where the letter lies and why; its bytes are in its row only. `dlq.left_out`: how many."""
+    key, raw, headers = _record(row)
+    left_out = ("dlq.left_out", str(len(raw or b"")).encode())
+    # It may as well be these that are large.
+    came = sum(len(name) + len(value or b"") for name, value in headers or ()) + len(key or b"")
+    if came > _MOST_BESIDE:
+        key, headers = None, _why(row)
+    return key, None, [*(headers or ()), left_out]
+
+
 def _headers(row: DeadLetter) -> Headers:
     """What came with the message, then where it came from and why it is here."""
+    came: Headers = [(name, header_bytes(value)) for name, value in row.headers]
+    return [*came, *_why(row)]
+
+
+def _why(row: DeadLetter) -> Headers:
     why = {
         "dlq.reason": row.reason,
         "dlq.field": row.field,
@@ -182,5 +225,4 @@ def _headers(row: DeadLetter) -> Headers:
         "dlq.partition": str(row.partition),
         "dlq.offset": str(row.offset),
     }
-    came: Headers = [(name, header_bytes(value)) for name, value in row.headers]
-    return [*came, *((name, value.encode()) for name, value in why.items())]
+    return [(name, value.encode()) for name, value in why.items()]

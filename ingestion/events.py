@@ -21,7 +21,6 @@ from ingestion.digest import Digest, digest, last_offset
 from ingestion.errors import EXIT_UNEXPECTED, Halt
 from ingestion.ledger import Partition, Pending
 from nova import clock, metrics, topics
-from nova.errors import Transient
 from nova.kafka import offset_of
 
 log = structlog.get_logger(__name__)
@@ -54,7 +53,6 @@ class EventsSink:
         pa.set_memory_pool(pa.system_memory_pool())
         preflight.check_tables([writer.TABLE])
         preflight.check_claims_stay()
-        dead_letters.publish(self.name)
 
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
         again = set(pending.kept.tolist())
@@ -115,7 +113,7 @@ class EventsSink:
         dead_letters.note(part, limits)
         self._count(part, verdict.duplicates, [error.reason for _, error in batch.failed])
         if letters:
-            self._publish_letters()
+            dead_letters.try_to_publish(self.name)
         return decided
 
     def _insert(self, part: Partition, decided: _Decided) -> None:
@@ -139,13 +137,6 @@ class EventsSink:
         if len(rest := resend.missing(part, decided.new, decided.hi)):
             # A token that a view remembers would keep these rows out of it.
             writer.insert(rest.arrow_stream(part.topic_id, part.partition), f"{decided.token}:{part.epoch}:rest")
-
-    def _publish_letters(self) -> None:
-        try:
-            dead_letters.publish(self.name)
-        except Transient as error:
-            # They are safe in PostgreSQL; the next batch with dead letters, or the next start, publishes them.
-            log.warning("dead_letters_unpublished", error=str(error))
 
     def _count(self, part: Partition, duplicates: dict[str, int], reasons: list[str]) -> None:
         for why, count in duplicates.items():

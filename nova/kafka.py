@@ -4,18 +4,28 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import Any, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
-from nova.errors import Ambiguous, Transient
+from nova.errors import Ambiguous, Permanent, Transient
 
 # What the client library says goes through our logging and not to the terminal.
 _log = logging.getLogger("kafka")
+# More than brokers usually take, so that it is they who judge: they count a message compressed, with all its parts.
+_MOST_BYTES = 8 * 1024 * 1024
+
+
+class TooLarge(Permanent):
+    """Messages that Kafka does not take for their size. places: which of those given, ascending; the others are in."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__(f"{len(places)} messages are larger than Kafka takes")
+        self.places = list(places)
 
 
 def producer(**overrides: Any) -> Producer:
@@ -27,6 +37,7 @@ def producer(**overrides: Any) -> Producer:
             "enable.idempotence": True,
             "linger.ms": 5,
             "compression.type": "lz4",
+            "message.max.bytes": _MOST_BYTES,
             "delivery.timeout.ms": 10_000,
             "queue.buffering.max.messages": settings.INTAKE_QUEUE_MESSAGES,
             **overrides,
@@ -126,35 +137,38 @@ def send(topic: str, records: Iterable[Record], *, timeout: float) -> None:
     """Write (key, value, headers) records to a topic and wait until the broker has acknowledged every one.
 
     timeout: seconds. Raises `Transient` when nothing was handed over, `Ambiguous` when some may have been written: send
-    all again, the readers know repeats by their ids.
+    all again, the readers know repeats by their ids. `TooLarge` when all were written but those that it names.
     """
     client = _shared.polled()
     deadline = time.monotonic() + timeout
     records = list(records)
-    answers: list[KafkaError | None] = []
+    answers: dict[int, KafkaError | None] = {}
     answered = threading.Event()
-    sent = 0
 
-    def on_delivery(error: KafkaError | None, message: Any) -> None:
-        answers.append(error)
+    def note(place: int, error: KafkaError | None, message: Any = None) -> None:
+        answers[place] = error
         if len(answers) == len(records):
             answered.set()
 
-    try:
-        for key, value, headers in records:
-            while not _accepted(client, topic, key, value, headers, on_delivery):
+    for place, (key, value, headers) in enumerate(records):
+        kind = Ambiguous if place else Transient
+        try:
+            while not _accepted(client, topic, key, value, headers, partial(note, place)):
                 if time.monotonic() >= deadline:
-                    kind = Ambiguous if sent else Transient
                     raise kind(f"the queue to Kafka is full and did not empty within {timeout} s")
                 time.sleep(_FULL_SECONDS)
-            sent += 1
-    except KafkaException as error:
-        _give_up(client, error.args[0], Ambiguous if sent else Transient)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                _give_up(client, error.args[0], kind)
+            note(place, error.args[0])
     if records and not answered.wait(max(0.0, deadline - time.monotonic())):
         raise Ambiguous(f"Kafka did not acknowledge within {timeout} s")
-    for failure in answers:
-        if failure is not None:
+    failed = {place: error for place, error in answers.items() if error is not None}
+    for failure in failed.values():
+        if failure.code() != KafkaError.MSG_SIZE_TOO_LARGE:
             _give_up(client, failure, Ambiguous)
+    if failed:
+        raise TooLarge(sorted(failed))
 
 
 def _accepted(client: Producer, topic: str, key: Any, value: Any, headers: Any, on_delivery: Any) -> bool:
