@@ -29,7 +29,8 @@ def programs(var: Path, ports: Mapping[str, int], env: Mapping[str, str], *, dem
             environment=dict(env) | {"HEALTH_PORT": str(port)},
             needs=needs,
             health_url=f"http://127.0.0.1:{port}/healthz",
-            stop_grace=20.0,
+            # Longer than DRAIN_SECONDS, which a batch under way may take.
+            stop_grace=30.0,
         )
 
     def server(name: str, title: str, *argv: str, needs: tuple[str, ...], health_url: str = "") -> Program:

@@ -6,6 +6,7 @@ nothing more is fetched until a batch is stored.
 """
 
 import gc
+import math
 import signal
 import time
 from itertools import filterfalse, groupby
@@ -64,6 +65,7 @@ class Runtime:
         self._held_back = False
         self._next_small = 0.0
         self._stopping = False
+        self._stop_by = math.inf
         self._polled = time.monotonic()
         self._reported = time.monotonic()
         self._stored = 0
@@ -94,6 +96,7 @@ class Runtime:
     def _ask_to_stop(self, number: int, frame: object) -> None:
         log.info("stopping", signal=signal.Signals(number).name)
         self._stopping = True
+        self._stop_by = min(self._stop_by, time.monotonic() + settings.DRAIN_SECONDS)
 
     def _check_topics(self) -> None:
         try:
@@ -234,11 +237,14 @@ class Runtime:
             assignment.commit(client, part)
 
     def _drain(self, client: Consumer, which: list[Held]) -> None:
-        """Wait until what is under way for these partitions is stored, `DRAIN_SECONDS` at most; then give them up."""
+        """Wait until what is under way for these partitions is stored, `DRAIN_SECONDS` at most; then give them up.
+
+        From the signal to end on, all waits have these seconds together: closing the client revokes what was drained.
+        """
         deadline = time.monotonic() + settings.DRAIN_SECONDS
         for held in which:
             held.batcher.drop()
-        while any(held.flying for held in which) and (left := deadline - time.monotonic()) > 0:
+        while any(held.flying for held in which) and (left := min(deadline, self._stop_by) - time.monotonic()) > 0:
             self._settle(client, self._workers.finished(min(left, _POLL_SECONDS)))
         for held in which:
             if held.flying:

@@ -16,6 +16,7 @@ from tests.apps import Apps, running_apps
 from tests.client import wait_until
 from tests.integration.commands import started
 from tests.integration.ingest import Crowd, Tail
+from tests.world import World
 
 
 def test_a_second_member_of_the_same_name_ends_loudly(apps: Apps) -> None:
@@ -130,3 +131,37 @@ def test_members_come_and_go_while_offsets_are_committed(
     assert apps.process("events").alive
     tail.wait()
     crowd.assert_exact()
+
+
+def test_a_consumer_ends_in_time_while_clickhouse_hangs(
+    crowd: Crowd, tail: Tail, world: World, stopped, prepared
+) -> None:
+    """SIGTERM with a batch under way that does not end: DRAIN_SECONDS once, code 0, and the next start finishes it."""
+    drain = 8
+    consumer = started("run_events_consumer", DRAIN_SECONDS=str(drain))
+    clickhouse = prepared.engine("clickhouse")
+    try:
+        crowd.send(crowd.events(100))
+        tail.wait()
+        clickhouse.freeze()
+        crowd.send(crowd.events(100))
+        # Nothing tells of a batch that waits for ClickHouse; one goes 0.3 s after its first message.
+        time.sleep(3)
+        asked = time.monotonic()
+        consumer.terminate()
+        said, _ = consumer.communicate(timeout=60)
+        took = time.monotonic() - asked
+    finally:
+        consumer.kill()
+        clickhouse.thaw()
+    assert consumer.returncode == 0, said
+    # Beyond the promise: leaving the group, and the end of the process.
+    assert took < drain + 6, said
+    assert "drain_incomplete" in said
+    again = started("run_events_consumer")
+    try:
+        tail.wait()
+        crowd.assert_exact()
+    finally:
+        again.terminate()
+        again.communicate(timeout=60)
