@@ -284,6 +284,9 @@ class Runtime:
             held = self._held.pop((gone.topic, gone.partition), None)
             if held is not None:
                 held.give_up()
+                # Its next owner tells them; ours would stand still for as long as this process lives.
+                for gauge in (metrics.CONSUMER_LAG, metrics.CONSUMER_OFFSET):
+                    gauge.remove(self._sink.name, gone.topic, gone.partition)
                 log.info(kind, partition=str(held.part), offset=held.part.next_offset)
         metrics.CONSUMER_REBALANCES.labels(self._sink.name, kind).inc()
 

@@ -5,6 +5,7 @@ import threading
 import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from prometheus_client import REGISTRY
 
 from ingestion.batcher import Batcher, Bounds
 from ingestion.consumer import Runtime
@@ -59,6 +60,9 @@ class Client:
 
     def resume(self, partitions: list[TopicPartition]) -> None:
         pass
+
+    def get_watermark_offsets(self, where: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        return 0, 0
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         self.unassigned += partitions
@@ -116,6 +120,22 @@ def test_a_partition_that_was_lost_is_given_up_at_once(runtime, sink) -> None:
     assert held.gone.is_set()
     assert not held.part.alive
     sink.allowed.set()
+
+
+def test_no_metric_speaks_of_a_partition_that_went(runtime, sink, monkeypatch) -> None:
+    monkeypatch.setattr("ingestion.assignment.check_topics", lambda parts: None)
+    for number in (0, 1):
+        hold(runtime, range(0), number)
+    runtime._report(Client())  # type: ignore[arg-type]
+    assert [told(number) for number in (0, 1)] == [(0.0, 0.0)] * 2
+    runtime._on_lost(Client(), [TopicPartition("events", 0)])
+    assert [told(number) for number in (0, 1)] == [(None, None), (0.0, 0.0)]
+
+
+def told(number: int) -> tuple[float | None, float | None]:
+    """Lag and offset of a partition as /metrics has them."""
+    labels = {"consumer": "slow", "topic": "events", "partition": str(number)}
+    return tuple(REGISTRY.get_sample_value(f"nova_consumer_{name}", labels) for name in ("lag", "offset"))  # type: ignore[return-value]
 
 
 def test_small_batches_leave_one_after_the_other_and_a_full_one_at_once(sink) -> None:
