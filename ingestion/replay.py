@@ -136,9 +136,11 @@ class _Delivery:
     offset: int | None = None
     error: str = field(default="Kafka did not acknowledge it in time")
 
+    fatal: bool = False
+
     def __call__(self, error: KafkaError | None, message: Any) -> None:
         if error is not None:
-            self.error = error.str()
+            self.error, self.fatal = error.str(), kafka.is_fatal(error)
         else:
             self.partition, self.offset, self.error = message.partition(), message.offset(), ""
 
@@ -160,9 +162,17 @@ def _send(letters: Sequence[DeadLetter]) -> list[_Delivery]:
                 headers=headers(letter),
                 on_delivery=delivery,
             )
-        except (BufferError, KafkaException) as error:
+        except BufferError as error:
             delivery.error = str(error)
-    client.flush(settings.INTAKE_ACK_SECONDS)
+        except KafkaException as error:
+            delivery(error.args[0], None)
+    try:
+        client.flush(settings.INTAKE_ACK_SECONDS)
+        over = any(delivery.fatal for delivery in deliveries)
+    except kafka.RAISED_WHEN_FATAL:
+        over = True
+    if over:
+        _producer.drop(client)
     return deliveries
 
 

@@ -90,6 +90,10 @@ def offset_of(message: Message) -> int:
     return offset
 
 
+# A fatal error comes out of whatever polls at that moment, and makes callbacks of the same poll fail.
+RAISED_WHEN_FATAL = (KafkaException, SystemError)
+
+
 class SharedProducer:
     """One producer a process, made at first use, so that a forked worker never inherits its parent's."""
 
@@ -117,7 +121,11 @@ class SharedProducer:
 
     def _poll(self, client: Producer) -> None:
         while self._producer is client or len(client):
-            client.poll(1.0)
+            try:
+                client.poll(1.0)
+            except RAISED_WHEN_FATAL:
+                # What is still to be answered is, as failed.
+                self.drop(client)
 
     def drop(self, broken: Producer) -> None:
         """Make a new one at the next use: an idempotent producer never recovers from a fatal error."""
@@ -171,6 +179,11 @@ def send(topic: str, records: Iterable[Record], *, timeout: float) -> None:
         raise TooLarge(sorted(failed))
 
 
+def is_fatal(error: KafkaError) -> bool:
+    """Whether the producer is of no use any more (see `SharedProducer.drop`): it says so in either of two ways."""
+    return error.fatal() or error.code() == KafkaError._FATAL
+
+
 def _accepted(client: Producer, topic: str, key: Any, value: Any, headers: Any, on_delivery: Any) -> bool:
     try:
         client.produce(topic, value, key, on_delivery=on_delivery, headers=headers or [])
@@ -180,6 +193,6 @@ def _accepted(client: Producer, topic: str, key: Any, value: Any, headers: Any, 
 
 
 def _give_up(client: Producer, error: KafkaError, kind: type[Transient]) -> NoReturn:
-    if error.fatal():
+    if is_fatal(error):
         _shared.drop(client)
     raise kind(f"Kafka did not take the messages: {error.str()}")
