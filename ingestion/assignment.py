@@ -19,7 +19,8 @@ from nova.errors import Transient
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-# How long an assignment may wait for PostgreSQL and Kafka: nobody polls meanwhile, so far below max.poll.interval.ms.
+# How long an assignment may wait for PostgreSQL and Kafka in all: nobody polls meanwhile, so far below
+# max.poll.interval.ms.
 _ASSIGN_SECONDS = 60.0
 # The loop that asks this polls nothing meanwhile.
 _TOPIC_SECONDS = 2.0
@@ -34,11 +35,24 @@ _AWAY = (
 )
 
 
+class NotAssigned(Exception):
+    """PostgreSQL or Kafka did not answer for as long as an assignment may take: none of its partitions is ours."""
+
+
 def take(
     client: Consumer, consumer: str, wanted: list[TopicPartition], bounds: Bounds, stopping: Callable[[], bool]
 ) -> Iterator[Held]:
-    """Claim partitions in the ledger, one after the other. Raises as `ledger.claim`, a lasting `Transient` too."""
-    insist = partial(patiently, stopping=stopping, seconds=_ASSIGN_SECONDS)
+    """Claim partitions in the ledger, one after the other. Raises as `ledger.claim`, and `NotAssigned`."""
+    deadline = time.monotonic() + _ASSIGN_SECONDS
+
+    def insist(call: Callable[[], T]) -> T:
+        try:
+            return patiently(call, stopping, deadline - time.monotonic())
+        except (Transient, KafkaException) as error:
+            if not _passes(error):
+                raise
+            raise NotAssigned(str(error)) from error
+
     ids = insist(lambda: kafka.topic_ids(*{where.topic for where in wanted}))
     for where in wanted:
         low, high = insist(partial(client.get_watermark_offsets, where, timeout=10))

@@ -77,12 +77,14 @@ class Runtime:
         try:
             if settings.HEALTH_PORT:
                 health.serve(settings.HEALTH_HOST, settings.HEALTH_PORT, lambda: self._polled)
-            patiently(self._sink.prepare, lambda: self._stopping)
+            patiently(self._sink.prepare, self._ends)
             if self._stopping:
                 return EXIT_CLEAN
             self._check_topics()
             publishing.start(self._sink.name)
-            self._consume()
+            while not self._ends():
+                self._consume()
+            log.info("stopped", consumer=self._sink.name)
         except Halt as error:
             log.critical("halt", exit_code=error.exit_code, reason=str(error))
             return error.exit_code
@@ -98,9 +100,14 @@ class Runtime:
         self._stopping = True
         self._stop_by = min(self._stop_by, time.monotonic() + settings.DRAIN_SECONDS)
 
+    def _ends(self) -> bool:
+        """Asked by whatever waits for an engine instead of polling: to wait is no stall."""
+        self._polled = time.monotonic()
+        return self._stopping
+
     def _check_topics(self) -> None:
         try:
-            patiently(lambda: kafka.topic_ids(*self._sink.topics), lambda: self._stopping)
+            patiently(lambda: kafka.topic_ids(*self._sink.topics), self._ends)
         except KafkaException as error:
             raise Halt(
                 f"Kafka: {error.args[0].str()} (topics: {', '.join(self._sink.topics)}). "
@@ -126,10 +133,12 @@ class Runtime:
                 if time.monotonic() - self._reported >= _REPORT_SECONDS:
                     self._report(client)
             self._drain(client, list(self._held.values()))
+        except assignment.NotAssigned as error:
+            # Whoever holds up an assignment for too long is put out of the group: rather come again.
+            log.warning("not_assigned", error=str(error)[:500])
         finally:
             # Leaves the group at once, so that others take over without waiting for the session to end.
             client.close()
-        log.info("stopped", consumer=self._sink.name)
 
     # Polling ----------------------------------------------------------------------------------------------------------
 
@@ -258,7 +267,8 @@ class Runtime:
             client.incremental_assign([])
             return
         starts = []
-        for held in assignment.take(client, self._sink.name, partitions, self._bounds, lambda: self._stopping):
+        # All or none: those of an assignment that did not come about are nobody's.
+        for held in list(assignment.take(client, self._sink.name, partitions, self._bounds, self._ends)):
             part = held.part
             self._held[part.topic, part.partition] = held
             starts.append(TopicPartition(part.topic, part.partition, part.next_offset))

@@ -8,9 +8,9 @@ from django.db import transaction
 
 from ingestion.ledger import answering
 from ingestion.models import Offset
+from nova import topics
 from nova.errors import Transient
 
-_CONSUMER = "events"
 STILL_SECONDS = 30.0
 
 
@@ -23,7 +23,8 @@ def still(patience: float = STILL_SECONDS) -> Iterator[None]:
     may have been lost before.
     """
     with answering(), transaction.atomic():
-        rows = Offset.objects.filter(consumer=_CONSUMER)
+        # Of all groups: each inserts into the same tables.
+        rows = Offset.objects.filter(topic=topics.EVENTS)
         free = rows.filter(pending_lo=None).order_by("pk").select_for_update()
         deadline = time.monotonic() + patience
         held: set[int] = set()

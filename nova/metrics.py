@@ -92,7 +92,8 @@ CONSUMER_MESSAGES = Counter("nova_consumer_messages", "Messages read from Kafka.
 CONSUMER_ROWS = Counter("nova_consumer_rows", "Rows inserted into ClickHouse, by table.", ["consumer", "table"])
 CONSUMER_DUPLICATES = Counter(
     "nova_consumer_duplicates",
-    "Messages dropped as duplicates, by reason (batch: twice in one batch; claim: claimed before).",
+    "Messages dropped as duplicates, by reason (batch: twice in one batch; claim: claimed before; stored: found in "
+    "ClickHouse).",
     ["consumer", "reason"],
 )
 CONSUMER_DEAD_LETTERS = Counter(
@@ -100,7 +101,7 @@ CONSUMER_DEAD_LETTERS = Counter(
 )
 CONSUMER_BATCH_SECONDS = Histogram(
     "nova_consumer_batch_seconds",
-    "Seconds that one step of a batch took: collect, decode, dedup, insert, ledger.",
+    "Seconds that one step of a batch took: decode, dedup, insert, ledger.",
     ["consumer", "step"],
     buckets=_SLOW,
 )
@@ -128,7 +129,7 @@ CONSUMER_REBALANCES = Counter(
 )
 CONSUMER_RETRIES = Counter(
     "nova_consumer_retries",
-    "Repeated tries after a transient failure, by step (insert, ledger, dedup, dead_letter).",
+    "Repeated tries of a batch after a transient failure, by step (flush; redo: one that may be half inserted).",
     ["consumer", "step"],
 )
 CONSUMER_PENDING_REDO = Gauge(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.apps import ROOT
@@ -47,8 +48,25 @@ def told_by_verify(said: str) -> dict[str, Counts]:
 
 def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start `manage.py …`; its output is to be read with `communicate`."""
+    return _started(["manage.py", *arguments], environment)
+
+
+def changed(constants: Sequence[str], *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """The same with other `constants` (`package.module.NAME=number`): what takes a minute otherwise."""
+    lines = ["import importlib, sys", "from django.core.management import execute_from_command_line"]
+    for constant in constants:
+        where, _, value = constant.partition("=")
+        module, _, name = where.rpartition(".")
+        lines.append(f"setattr(importlib.import_module({module!r}), {name!r}, {float(value)})")
+    # Settings must be there before most modules can be imported.
+    lines[2:2] = ["import django", "django.setup()"]
+    program = "\n".join([*lines, "execute_from_command_line(sys.argv)"])
+    return _started(["-c", program, *arguments], {"DJANGO_SETTINGS_MODULE": "nova.settings", **environment})
+
+
+def _started(program: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *program],
         cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
         stdout=subprocess.PIPE,

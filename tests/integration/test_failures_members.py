@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer
 
+from embedded.ports import assign
 from embedded.service import http_ok
 from ingestion import rewind
 from ingestion.consumer import Runtime
@@ -13,8 +14,8 @@ from ingestion.errors import EXIT_FENCED, Halt
 from ingestion.events import EventsSink
 from nova import kafka, topics
 from tests.apps import Apps, running_apps
-from tests.client import wait_until
-from tests.integration.commands import started
+from tests.client import Api, wait_until
+from tests.integration.commands import changed, started
 from tests.integration.ingest import Crowd, Tail
 from tests.world import World
 
@@ -133,9 +134,7 @@ def test_members_come_and_go_while_offsets_are_committed(
     crowd.assert_exact()
 
 
-def test_a_consumer_ends_in_time_while_clickhouse_hangs(
-    crowd: Crowd, tail: Tail, world: World, stopped, prepared
-) -> None:
+def test_a_consumer_ends_in_time_while_clickhouse_hangs(crowd: Crowd, tail: Tail, stopped, prepared) -> None:
     """SIGTERM with a batch under way that does not end: DRAIN_SECONDS once, code 0, and the next start finishes it."""
     drain = 8
     consumer = started("run_events_consumer", DRAIN_SECONDS=str(drain))
@@ -165,3 +164,46 @@ def test_a_consumer_ends_in_time_while_clickhouse_hangs(
     finally:
         again.terminate()
         again.communicate(timeout=60)
+
+
+def test_a_postgresql_that_is_away_at_the_assignment_is_waited_for(crowd: Crowd, api: Api, stopped, prepared) -> None:
+    """For longer than an assignment may keep the group waiting: the consumer leaves the group and comes again."""
+    crowd.send(crowd.events(100))
+    postgres = prepared.engine("postgres")
+    postgres.kill()
+    consumer = changed(["ingestion.assignment._ASSIGN_SECONDS=1.0"], "run_events_consumer")
+    try:
+        time.sleep(20)
+        assert consumer.poll() is None, consumer.communicate()[0]
+    finally:
+        postgres.start()
+    world = World(api, prepared.env["DATABASE_URL"])
+    tail = Tail(world)
+    try:
+        tail.wait()
+        crowd.assert_exact()
+    finally:
+        tail.close()
+        world.close()
+        consumer.terminate()
+        said, _ = consumer.communicate(timeout=60)
+    assert consumer.returncode == 0, said
+    assert "not_assigned" in said
+
+
+def test_a_start_that_waits_is_healthy(stopped, prepared, tmp_path) -> None:
+    """/healthz is about polling; before it, waiting for an engine is what the consumer is for."""
+    port = assign(["health"], tmp_path / "ports.json")["health"]
+    clickhouse = prepared.engine("clickhouse")
+    clickhouse.kill()
+    consumer = changed(["ingestion.health.STALLED_SECONDS=3.0"], "run_events_consumer", HEALTH_PORT=str(port))
+    try:
+        wait_until(lambda: http_ok(f"http://127.0.0.1:{port}/healthz"), "the health port")
+        for _ in range(16):
+            time.sleep(0.5)
+            assert http_ok(f"http://127.0.0.1:{port}/healthz")
+    finally:
+        clickhouse.start()
+        consumer.terminate()
+        said, _ = consumer.communicate(timeout=60)
+    assert consumer.returncode == 0, said

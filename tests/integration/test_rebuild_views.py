@@ -102,8 +102,9 @@ def test_a_post_counts_its_events_of_all_days(world: World) -> None:
     tail.close()
 
 
-def test_half_a_batch_is_not_taken_for_a_whole_one(world: World) -> None:
-    """A batch that was begun and never ended: nothing is touched until its consumer has ended it."""
+@pytest.mark.parametrize("group", ["events", "events-of-another-group"])
+def test_half_a_batch_is_not_taken_for_a_whole_one(world: World, group: str) -> None:
+    """A batch that was begun and never ended, by whatever group: nothing is touched until its consumer has ended it."""
     crowd, tail = Crowd(), Tail(world)
     crowd.send(crowd.events(50))
     tail.wait()
@@ -112,7 +113,8 @@ def test_half_a_batch_is_not_taken_for_a_whole_one(world: World) -> None:
     world.sql(
         "INSERT INTO consumer_offsets (consumer, topic, topic_id, partition, epoch, next_offset, pending_lo,"
         " pending_hi, pending_token, high_watermark, updated_at)"
-        " VALUES ('events', 'events', 'another', 0, 1, 5, 5, 9, 't', 9, now())"
+        " VALUES (%s, 'events', 'another', 0, 1, 5, 5, 9, 't', 9, now())",
+        group,
     )
     try:
         ran = manage("rebuild_views", "event_ids", "--patience", "2", *RECENT)
