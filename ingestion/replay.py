@@ -29,8 +29,9 @@ _producer = kafka.SharedProducer()
 
 @dataclass
 class Outcome:
-    """What became of the letters. sent: acknowledged by Kafka; already: replayed before, left alone; busy: somebody
-    else is replaying them now; failed: Kafka did not take them (`error` says why), they can be replayed again."""
+    """What became of the letters. sent: acknowledged by Kafka; already: replayed or dismissed before, left alone; busy:
+    somebody else is replaying them now; failed: Kafka did not take them (`error` says why), they can be replayed again.
+    """
 
     sent: int = 0
     already: int = 0
@@ -44,7 +45,7 @@ class Outcome:
 
     def __str__(self) -> str:
         parts = [f"{self.sent} replayed"]
-        parts += [f"{self.already} already replayed before"] if self.already else []
+        parts += [f"{self.already} already replayed or dismissed before"] if self.already else []
         parts += [f"{self.busy} being replayed by someone else"] if self.busy else []
         parts += [f"{self.failed} failed: {self.error}"] if self.failed else []
         return ", ".join(parts)
@@ -106,7 +107,7 @@ def _replay(ids: Sequence[int], outcome: Outcome, *, by: User | None, detail: st
         outcome.busy += len(ids) - len(letters)
         waiting = [letter for letter in letters if letter.state == DeadLetter.State.WAITING]
         audit = [
-            Replay(letter=letter, by=by, outcome=Replay.Outcome.REFUSED, detail="was replayed before")
+            Replay(letter=letter, by=by, outcome=Replay.Outcome.REFUSED, detail=f"was {letter.state} before")
             for letter in letters
             if letter.state != DeadLetter.State.WAITING
         ]

@@ -2,7 +2,8 @@
 that did not happen.
 
 A new restore epoch makes all versions from now on higher than those from before. The messages that were not stored yet
-must be skipped with it: they would get the new epoch and win over what the restored database holds.
+must be skipped with it, and the dead letters among them dismissed: they would get the new epoch and win over what the
+restored database holds.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from django.db.models import F
 
 from ingestion import cdc, connector, source
 from ingestion.ledger import answering
-from ingestion.models import Offset
+from ingestion.models import DeadLetter, Offset, Replay
 from nova import clickhouse, clock, kafka, topics
 from nova.errors import Permanent, Transient
 
@@ -24,10 +25,12 @@ _MOST = 255
 
 @dataclass(frozen=True)
 class Bumped:
-    """epoch: the new one; skipped: messages of the time before the restore that will not be stored."""
+    """epoch: the new one; skipped: messages of the time before the restore that will not be stored; dismissed: dead
+    letters of that time that waited."""
 
     epoch: int
     skipped: int
+    dismissed: int
 
 
 def obstacles(consumer: str = cdc.NAME) -> list[str]:
@@ -48,20 +51,21 @@ def obstacles(consumer: str = cdc.NAME) -> list[str]:
 
 
 def bump(reason: str, consumer: str = cdc.NAME) -> Bumped:
-    """Skip what is left from before the restore and note a new epoch. Raises `Permanent` while something is running
-    that must not; safe to repeat (an epoch too many does no harm, there are 255)."""
+    """Skip and dismiss what is left from before the restore and note a new epoch. Raises `Permanent` while something is
+    running that must not; safe to repeat (an epoch too many does no harm, there are 255)."""
     if in_the_way := obstacles(consumer):
         raise Permanent("; ".join(in_the_way))
     epoch = source.restore_epoch() + 1
     if epoch > _MOST:
         raise Permanent(f"there have been {_MOST} restores; copy every table into an empty ClickHouse instead")
     skipped = _skip_to_the_end(consumer)
+    dismissed = _dismiss_letters(f"from before the restore noted as epoch {epoch}")
     clickhouse.command(
         "INSERT INTO restore_epochs (epoch, noted_at, reason) SELECT {epoch:UInt8}, now64(6), {reason:String}",
         {"epoch": epoch, "reason": reason},
         server_settings=clickhouse.INSERT_SETTINGS,
     )
-    return Bumped(epoch, skipped)
+    return Bumped(epoch, skipped, dismissed)
 
 
 def _skip_to_the_end(consumer: str) -> int:
@@ -100,3 +104,15 @@ def _skip_to_the_end(consumer: str) -> int:
                 updated_at=clock.now(),
             )
     return skipped
+
+
+def _dismiss_letters(why: str) -> int:
+    """Changes that wait as dead letters are replayed no more; how many. Each has `why` in its history."""
+    with answering(), transaction.atomic():
+        waiting = DeadLetter.objects.filter(topic__in=topics.CDC, state=DeadLetter.State.WAITING)
+        ids = list(waiting.select_for_update().values_list("pk", flat=True))
+        Replay.objects.bulk_create(
+            [Replay(letter_id=number, outcome=Replay.Outcome.REFUSED, detail=why) for number in ids], batch_size=1000
+        )
+        DeadLetter.objects.filter(pk__in=ids).update(state=DeadLetter.State.DISMISSED)
+    return len(ids)

@@ -108,7 +108,7 @@ def test_a_click_replays_the_same_bytes_and_a_second_click_does_nothing(staff, l
     assert (message.value(), message.key()) == (bytes(one.raw), bytes(one.key))
     assert message.headers() == [("trace", b"abc"), ("blob", b"\xff"), ("nova.replay-of", str(one.pk).encode())]
 
-    assert "1 already replayed before" in post(client, f"{LIST}{one.pk}/replay/", detail)
+    assert "1 already replayed or dismissed before" in post(client, f"{LIST}{one.pk}/replay/", detail)
     assert sorted(Replay.objects.filter(letter=one).values_list("outcome", flat=True)) == ["refused", "sent"]
     low, high = ends()
     assert high - low >= 1

@@ -1,5 +1,6 @@
 """verify_sync finds exactly what differs, repairs it, and what it counted; nothing is reported that only streams in."""
 
+import json
 from collections.abc import Container
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from tests.apps import Apps
 from tests.client import wait_until
 from tests.integration.commands import Counts, manage, told_by_verify
 from tests.integration.test_cdc_copies import Community, counted, same
+from tests.integration.test_replay_dead_letters import change
 from tests.world import World
 
 pytestmark = pytest.mark.usefixtures("apps")
@@ -230,6 +232,7 @@ def test_after_a_restore_the_new_epoch_lets_changes_win_again(world: World, comm
     assert "run_cdc_consumer runs" in refused.said
     assert "the connector runs" in refused.said
 
+    stale = waiting_letter(world, post, change(post, community.members[0], "of a lost letter", lsn=(1 << 52)))
     apps.process("cdc").stop()
     drop_the_slot()
     unasked = manage("bump_restore_epoch")
@@ -238,6 +241,7 @@ def test_after_a_restore_the_new_epoch_lets_changes_win_again(world: World, comm
     ran = manage("bump_restore_epoch", "--yes", "--reason", "a test")
     assert ran.code == 0, ran.said
     assert "setup_cdc --resnapshot" in ran.said
+    assert "1 waiting dead letters dismissed" in ran.said
     again = manage("setup_cdc", "--resnapshot")
     assert again.code == 0, again.said
     apps.restart("cdc")
@@ -248,4 +252,29 @@ def test_after_a_restore_the_new_epoch_lets_changes_win_again(world: World, comm
     assert verify()[:2] == (0, {})
     world.sql("UPDATE posts SET text = 'after it' WHERE id = %s", post)
     wait_until(lambda: text_of(post) == "after it", "a change after the restore")
+    # A change from before it, that was kept as a dead letter, would get the new epoch too.
+    assert manage("replay_dead_letters", str(stale)).code == 0
+    marker = world.post(community.members[0])
+    wait_until(lambda: world.count(f"posts_cdc FINAL WHERE id = '{marker}'"), "a later change")
+    assert text_of(post) == "after it"
+    history = world.sql_rows(
+        "SELECT state, outcome, r.detail FROM dead_letters d JOIN dead_letter_replays r ON r.letter_id = d.id"
+        " WHERE d.id = %s",
+        stale,
+    )
+    assert [(state, outcome) for state, outcome, _ in history] == [("dismissed", "refused")]
+    assert "from before the restore" in history[0][2]
     community.check()
+
+
+def waiting_letter(world: World, post: UUID, raw: bytes) -> int:
+    """A change of `posts` that could not be stored, long ago."""
+    return world.sql_one(
+        """INSERT INTO dead_letters (consumer, topic, topic_id, partition, "offset", key, raw, headers, reason, field,
+               detail, created_at, state, replay_count)
+           VALUES ('cdc', 'nova.public.posts', %s, 0, 1, %s, %s, '[]', 'bad_column', '', '', now(), 'waiting', 0)
+           RETURNING id""",
+        uuid4().hex,
+        json.dumps({"id": str(post)}).encode(),
+        raw,
+    )

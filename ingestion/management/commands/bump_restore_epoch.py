@@ -11,7 +11,8 @@ from nova.errors import NovaError
 _WORD = "restored"
 _WHY = """Positions in PostgreSQL's log (LSNs) decide which of two states of a row is the newer one, and they are
 smaller after a restore. A new restore epoch makes every change from now on newer than all from before. Change messages
-in Kafka that were not stored yet are skipped: they tell of a past that did not happen.
+in Kafka that were not stored yet are skipped, those that wait as dead letters dismissed: they tell of a past that did
+not happen.
 Do this once after each restore, and never otherwise: the skipped changes would be missed.
 """
 _NEXT = """What to do next:
@@ -24,8 +25,8 @@ _NEXT = """What to do next:
 class Command(BaseCommand):
     help = (
         "To be run once after PostgreSQL was restored from a backup: notes a new restore epoch in ClickHouse, so that "
-        "changes win over the state from before the restore, and skips change messages from before it. Asks for "
-        "confirmation and says what to do next."
+        "changes win over the state from before the restore, skips change messages from before it and dismisses those "
+        "that wait as dead letters. Asks for confirmation and says what to do next."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -43,7 +44,10 @@ class Command(BaseCommand):
         except NovaError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(
-            self.style.SUCCESS(f"restore epoch {bumped.epoch}; {bumped.skipped:,} messages from before it skipped")
+            self.style.SUCCESS(
+                f"restore epoch {bumped.epoch}; {bumped.skipped:,} messages from before it skipped, "
+                f"{bumped.dismissed:,} waiting dead letters dismissed"
+            )
         )
         self.stdout.write(_NEXT)
 
