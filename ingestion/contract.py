@@ -157,16 +157,26 @@ def with_author(event: Event, author: UUID) -> Event:
 
 
 def table_event(
-    *, table: str, row_id: UUID, deleted: bool, created_at: datetime, user_id: UUID, post_id: UUID, author_id: UUID
+    *,
+    table: str,
+    row_id: UUID,
+    deleted: bool,
+    created_at: datetime,
+    user_id: UUID,
+    post_id: UUID,
+    author_id: UUID,
+    after: int | None = None,
 ) -> Event:
     """The event that a like or comment in PostgreSQL counts as; table: `likes` or `comments`.
 
     Its id follows from the row and from what happened to it, the same for a snapshot row as for its creation, so that
     no change counts twice. A deletion has the time of the creation: it subtracts from the same hour and day.
+    after: how many events of it are known, for one that counts beside those (ingestion/recount.py).
     """
     done, undone = {"likes": ("like", "unlike"), "comments": ("comment", "uncomment")}[table]
+    beside = "" if after is None else f":{after}"
     return Event(
-        event_id=uuid5(_TABLE_EVENTS, f"{table}:{row_id}:{'delete' if deleted else 'create'}"),
+        event_id=uuid5(_TABLE_EVENTS, f"{table}:{row_id}:{'delete' if deleted else 'create'}{beside}"),
         event_time=created_at,
         user_id=user_id,
         post_id=post_id,

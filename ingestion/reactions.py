@@ -46,4 +46,8 @@ def event(row: Reaction, *, taken_back: bool, now: datetime) -> list[Event]:
 
 def identity(row: Reaction) -> UUID:
     """Who reacted to what with this row: a row that is moved to another post is another reaction."""
-    return uuid5(row.id, f"{row.user_id}:{row.post_id}")
+    return identity_of(row.id, row.user_id, row.post_id)
+
+
+def identity_of(row_id: UUID, user_id: UUID, post_id: UUID) -> UUID:
+    return uuid5(row_id, f"{user_id}:{post_id}")

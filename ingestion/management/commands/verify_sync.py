@@ -2,7 +2,10 @@
 
 import sys
 from argparse import ArgumentTypeError
+from collections import Counter
+from itertools import islice
 from typing import IO, Any, cast
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
@@ -10,9 +13,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from ingestion import reconcile
+from ingestion import reconcile, recount
 from ingestion.decoders import ROWS
 from ingestion.reconcile import Report
+from ingestion.recount import Recount
 from nova.errors import NovaError
 
 EXIT_CODES = """exit codes:
@@ -21,6 +25,7 @@ EXIT_CODES = """exit codes:
   2  something differed and has been repaired
   3  a database did not answer, nothing can be said"""
 EXIT_UNKNOWN = 3
+_POSTS_SHOWN = 20
 
 
 def part(text: str) -> tuple[int, int]:
@@ -36,7 +41,8 @@ class Command(BaseCommand):
         "Compare the copies in ClickHouse with the source tables in PostgreSQL, range by range, then row by row where "
         "a range differs. Changes may stream in meanwhile: what differs is looked at again until --patience is over. "
         "With --repair PostgreSQL's rows are sent anew and rows that only ClickHouse has are deleted, likes and "
-        "comments with what they count; it waits for open transactions first. content_key is not compared."
+        "comments with what they count; it waits for open transactions first. content_key is not compared. Then likes "
+        "and comments of the last 29 days are compared with the events that count them (of parts with the first one)."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -70,12 +76,32 @@ class Command(BaseCommand):
                     patience=options["patience"],
                     progress=lambda copy, rows: bar.update(task, description=copy, advance=rows),
                 )
+                bar.update(task, description="what reactions count")
+                counts = Recount()
+                if options["part"][0] == 1:
+                    counts = recount.verify(
+                        options["tables"] or None, repair=options["repair"], patience=options["patience"]
+                    )
         except ValueError as error:
             raise CommandError(str(error)) from error
         except (NovaError, DatabaseError) as error:
             raise CommandError(str(error), returncode=EXIT_UNKNOWN) from error
         self._print(report, repair=options["repair"])
-        sys.exit(report.exit_code)
+        self._print_counts(counts)
+        codes = {report.exit_code, counts.exit_code}
+        sys.exit(reconcile.EXIT_DIFFERENT if reconcile.EXIT_DIFFERENT in codes else max(codes))
+
+    def _print_counts(self, counts: Recount) -> None:
+        posts: Counter[tuple[str, UUID]] = Counter()
+        for one in counts.found:
+            posts[one.table, one.post_id] += one.counted - one.standing
+        for (table, post), more in islice(posts.items(), _POSTS_SHOWN):
+            self.stdout.write(f"{table} of post {post}: {abs(more):,} counted too {'often' if more > 0 else 'seldom'}")
+        if len(posts) > _POSTS_SHOWN:
+            self.stdout.write(f"… and {len(posts) - _POSTS_SHOWN:,} other posts")
+        if counts.found:
+            mended = len(counts.found) - len(counts.left)
+            self.stdout.write(f"{len(counts.found):,} reactions are miscounted, {mended:,} put right")
 
     def _print(self, report: Report, *, repair: bool) -> None:
         if report.drifts:
