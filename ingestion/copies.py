@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from ingestion.connector import MESSAGE_KEYS
 from ingestion.decoders import ROWS, Row
-from ingestion.decoders.base import JsonList, Text, Timestamp, Uuid
+from ingestion.decoders.base import Date, Decimal, JsonList, Text, Timestamp, Uuid
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ _KINDS = {
         "CASE WHEN isfinite({0}) THEN (extract(epoch FROM {0}) * 1000000)::bigint::text ELSE 'never' END",
         "toString(toUnixTimestamp64Micro({}))",
     ),
+    # Without zeros at the end, as ClickHouse writes it.
+    Decimal: _Kind("numeric", "Decimal(38, 10)", "trim_scale({})::text", "toString({})"),
+    Date: _Kind("date", "Date32", "to_char({}, 'YYYY-MM-DD')", "toString({})"),
     JsonList: _Kind("jsonb", "String", f"md5({_COMPACT})", "lower(hex(MD5({})))"),
 }
 _BY_COLUMN = {type(get_args(alias)[1]): kind for alias, kind in _KINDS.items()}

@@ -4,9 +4,11 @@ A row class lists its columns with the types below. A column that the source has
 that the class has and the source does not stops the consumer, because guessing a value would spoil the copy.
 """
 
+import decimal
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, Self, get_type_hints
 from uuid import UUID
@@ -19,6 +21,8 @@ from ingestion.errors import EXIT_SETTINGS, Halt, InvalidMessage
 # What a DateTime64(6) can hold; ClickHouse would clamp anything beyond it without a word.
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2299, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(E[+-]?\d+)?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\dZ?", re.ASCII)
 
 
 class Column(Protocol):
@@ -68,6 +72,36 @@ class _Timestamp:
         return value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+class _Decimal:
+    """A numeric: its digits as text from Debezium (`string`), a Decimal from psycopg. NaN and infinity are refused."""
+
+    def read(self, value: Any) -> decimal.Decimal:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = decimal.Decimal(value)
+        if not isinstance(value, decimal.Decimal) or not value.is_finite():
+            raise ValueError("is no decimal number")
+        return value
+
+    def write(self, value: decimal.Decimal) -> str:
+        return f"{value:f}"
+
+
+class _Date:
+    """A date: ISO 8601 from Debezium (`isostring`, which writes a Z behind it), a date from psycopg."""
+
+    def read(self, value: Any) -> date:
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            value = date.fromisoformat(value.removesuffix("Z"))
+        if not isinstance(value, date) or isinstance(value, datetime):
+            raise ValueError("is no date")
+        if not EARLIEST.date() <= value <= LATEST.date():
+            raise ValueError("is not between the years 1900 and 2299")
+        return value
+
+    def write(self, value: date) -> str:
+        return value.isoformat()
+
+
 class _JsonList:
     """A jsonb list of objects: JSON text from Debezium, text or parsed from psycopg."""
 
@@ -86,6 +120,9 @@ class _JsonList:
 Uuid = Annotated[UUID, _Uuid()]
 Text = Annotated[str, _Text()]
 Timestamp = Annotated[datetime, _Timestamp()]
+# For the tables of a deployment's own; Nova's have no such columns. In ClickHouse: Decimal(P, S), Date32.
+Decimal = Annotated[decimal.Decimal, _Decimal()]
+Date = Annotated[date, _Date()]
 JsonList = Annotated[list[dict[str, Any]], _JsonList()]
 
 
