@@ -56,6 +56,11 @@ class App:
     def alive(self) -> bool:
         return self._child is not None and self._child.exit_code() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return None if self._child is None else self._child.exit_code()
+
     def start(self) -> None:
         """Start the process; does not wait."""
         assert not self.alive, f"{self.name} runs already"

@@ -37,6 +37,21 @@ def metric() -> Iterator[None]:
     REGISTRY.unregister(asking)
 
 
+def test_polling_that_stalls_is_told(tmp_path) -> None:
+    port = assign(["health"], tmp_path / "ports.json")["health"]
+    polled = [time.monotonic()]
+    health.serve("127.0.0.1", port, lambda: polled[0])
+
+    def status() -> int:
+        return urllib3.request("GET", f"http://127.0.0.1:{port}/healthz", timeout=20, retries=False).status
+
+    assert status() == 200
+    polled[0] -= health.STALLED_SECONDS
+    assert status() == 503
+    polled[0] = time.monotonic()
+    assert status() == 200
+
+
 def test_scrapes_leave_no_connections_behind(metric: None, tmp_path) -> None:
     """Each scrape has a thread of its own; what it borrowed goes back, or the consumer itself would soon get none."""
     port = assign(["health"], tmp_path / "ports.json")["health"]

@@ -164,9 +164,12 @@ def test_a_killed_consumer_loses_and_doubles_nothing(crowd: Crowd, tail: Tail, a
 def test_a_second_consumer_comes_and_goes(crowd: Crowd, tail: Tail, apps: Apps, prepared, tmp_path) -> None:
     from tests.apps import running_apps
 
+    before = {number: epoch for number, *_, epoch in tail.rows()}
     crowd.send(crowd.events(1000))
     with running_apps(prepared.env, tmp_path, ("events",)) as others:
-        wait_until(lambda: len({epoch for *_, epoch in tail.rows()}) > 0, "rows")
+        wait_until(
+            lambda: any(epoch > before[number] for number, *_, epoch in tail.rows()), "partitions that changed hands"
+        )
         for _ in range(10):
             crowd.send(crowd.events(300))
         other = others.process("events")

@@ -84,8 +84,10 @@ def test_dead_letters_and_offset_move_together(claim: Claim) -> None:
     broken = letter(part, 3)
     broken.reason = None  # type: ignore[assignment]
     with pytest.raises(Exception, match="reason"):
-        ledger.advance(part, hi=9, letters=[broken])
-    assert part.next_offset == 0
+        ledger.advance(part, hi=9, letters=[broken, letter(part, 4)])
+    row = Offset.objects.get(topic_id=part.topic_id)
+    assert (row.next_offset, part.next_offset) == (0, 0)
+    assert not DeadLetter.objects.filter(topic_id=part.topic_id).exists()
 
 
 def test_what_retention_deleted_halts(claim: Claim) -> None:

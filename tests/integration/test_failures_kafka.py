@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from uuid_utils.compat import uuid7
 
-from ingestion.errors import EXIT_DEAD_LETTERS
+from ingestion.errors import EXIT_DATA_LOSS, EXIT_DEAD_LETTERS
 from nova import kafka, topics
 from tests.apps import Apps
 from tests.client import Api, event, wait_until
@@ -91,6 +91,7 @@ def test_the_topic_is_made_again_while_it_is_read(crowd: Crowd, tail: Tail, apps
     wait_until(lambda: topics.EVENTS not in kafka.admin().list_topics(timeout=5).topics, "the topic deleted", 30)
     assert manage("migrate_topics").code == 0
     wait_until(lambda: not consumer.alive, "the end of the consumer", 40)
+    assert consumer.exit_code == EXIT_DATA_LOSS
     assert "deleted and made again" in consumer.last_words()
     # Resent by clients, beside new ones.
     again = Crowd(users=crowd.users, posts=crowd.posts, author=crowd.author)

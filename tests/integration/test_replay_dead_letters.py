@@ -103,6 +103,42 @@ def test_what_fails_again_is_a_new_letter_that_names_the_first(world: World) -> 
     assert ["blob", {"base64": "/w=="}] in headers
 
 
+def test_letters_are_chosen_by_what_they_are_and_sent_no_faster_than_asked(world: World) -> None:
+    """--topic, --reason, --since and --until narrow it down together; --rate is the most per second."""
+    topic_id = uuid4().hex
+    rows = [
+        (topics.DLQ_EVENTS, "schema", "2001-01-01T00:00:00Z"),
+        *[(topics.DLQ_EVENTS, "schema", "2001-01-02T00:00:00Z")] * 5,
+        (topics.DLQ_EVENTS, "not_json", "2001-01-02T00:00:00Z"),
+        (topics.DLQ_CDC, "schema", "2001-01-02T00:00:00Z"),
+        (topics.DLQ_EVENTS, "schema", "2001-01-03T00:00:00Z"),
+    ]
+    # Their own topics are ones that nobody reads.
+    for place, (topic, reason, at) in enumerate(rows):
+        world.sql(
+            """INSERT INTO dead_letters (consumer, topic, topic_id, partition, "offset", raw, headers, reason, field,
+                   detail, created_at, published_at, state, replay_count)
+               VALUES ('tests', %s, %s, 0, %s, 'x', '[]', %s, '', '', %s, now(), 'waiting', 0)""",
+            topic,
+            topic_id,
+            place,
+            reason,
+            at,
+        )
+    chosen = ["--topic", topics.DLQ_EVENTS, "--reason", "schema", "--since", "2001-01-02", "--until", "2001-01-03"]
+    assert "5  would be replayed" in replay(*chosen, "--dry-run")
+    began = time.monotonic()
+    assert "5 replayed" in replay(*chosen, "--rate", "2")
+    # Two, two and one: a second between them each.
+    assert time.monotonic() - began >= 2
+    states = world.sql_rows('SELECT state FROM dead_letters WHERE topic_id = %s ORDER BY "offset"', topic_id)
+    assert [state for (state,) in states] == ["waiting", *["replayed"] * 5, *["waiting"] * 3]
+    world.sql(
+        "DELETE FROM dead_letter_replays WHERE letter_id IN (SELECT id FROM dead_letters WHERE topic_id = %s)", topic_id
+    )
+    world.sql("DELETE FROM dead_letters WHERE topic_id = %s", topic_id)
+
+
 def change(post: UUID, author: UUID, text: str, lsn: int) -> bytes:
     now = datetime.now(UTC).isoformat()
     after = {
