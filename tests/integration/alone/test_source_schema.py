@@ -1,5 +1,15 @@
 """Case 49: the columns of a source table change."""
 
+import datetime
+import decimal
+import json
+from typing import Any, get_args
+from uuid import UUID, uuid4
+
+from confluent_kafka import Consumer
+
+from ingestion.decoders.base import Date, Decimal
+from ingestion.errors import EXIT_SETTINGS
 from tests.client import wait_until
 from tests.integration.alone.stack import Alone, same_soon
 
@@ -13,10 +23,42 @@ def test_a_column_more_is_nothing(alone: Alone) -> None:
     try:
         post = alone.post(alone.member())
         wait_until(lambda: alone.has(post), "the post with columns more")
+        # A deployment's own tables may have such columns: this is how they are spelled.
+        after = change_of(alone, post)
+        assert read(Decimal, after["price"]) == decimal.Decimal("1.5")
+        assert read(Date, after["day"]) == datetime.date(2026, 11, 23)
     finally:
         alone.sql("ALTER TABLE posts DROP COLUMN mood, DROP COLUMN price, DROP COLUMN day, DROP COLUMN raw")
     later = alone.post(alone.member())
     wait_until(lambda: alone.has(later), "the post without them")
+
+
+def change_of(alone: Alone, post: UUID) -> dict[str, Any]:
+    """The row of a post as the change in Kafka has it."""
+    client = Consumer(
+        {
+            "bootstrap.servers": alone.stack.env["KAFKA_BOOTSTRAP_SERVERS"],
+            "group.id": f"tests-{uuid4()}",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    client.subscribe(["nova.public.posts"])
+    found: list[dict[str, Any]] = []
+
+    def look() -> list[dict[str, Any]]:
+        for message in client.consume(1000, 0.5):
+            after = json.loads(message.value() or b"{}").get("after") or {}
+            found.extend([after] if after.get("id") == str(post) else [])
+        return found
+
+    try:
+        return wait_until(look, "the change in Kafka")[0]
+    finally:
+        client.close()
+
+
+def read(alias: Any, value: Any) -> Any:
+    return get_args(alias)[1].read(value)
 
 
 def test_a_column_less_ends_the_consumer_which_names_it(alone: Alone) -> None:
@@ -25,6 +67,7 @@ def test_a_column_less_ends_the_consumer_which_names_it(alone: Alone) -> None:
     alone.sql("ALTER TABLE posts RENAME COLUMN text TO body")
     alone.sql("INSERT INTO posts (author_id, body) VALUES (%s, 'x')", author)
     wait_until(lambda: not consumer.alive, "the end of the consumer")
+    assert consumer.exit_code == EXIT_SETTINGS
     assert "posts.text is missing from a change" in consumer.last_words()
     alone.sql("ALTER TABLE posts RENAME COLUMN body TO text")
     consumer.start()
