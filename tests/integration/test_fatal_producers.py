@@ -17,7 +17,7 @@ TOO_LARGE = 1_100_000
 
 @pytest.fixture
 def fragile() -> kafka.SharedProducer:
-    return kafka.SharedProducer(**{"enable.gapless.guarantee": True})
+    return kafka.SharedProducer(**{"enable.gapless.guarantee": True, "message.max.bytes": 2_000_000})
 
 
 def letter(raw: bytes) -> int:
