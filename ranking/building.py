@@ -28,8 +28,8 @@ TIME = snapshot.TIME
 HIT, STALE, MISS = "hit", "stale", "miss"
 # Whoever waits for another's looks after so many seconds, then less and less often.
 _LOOK_AGAIN_SECONDS, _LOOK_SELDOM_SECONDS = 0.02, 0.1
-# A feed that is made asks ClickHouse so many questions at once.
-_QUESTIONS = 3
+# A feed that is made asks ClickHouse two questions at once; a third connection is left for whatever else is asked.
+_CONNECTIONS = 3
 
 
 def obtain(viewer: str, algorithm: str, *, limit: int, explain: bool, now: datetime) -> tuple[Slice, str]:
@@ -113,7 +113,7 @@ def _ranked(viewer: str, weights: Weights, now: datetime) -> list[Entry]:
 
 @once
 def _places() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(max(1, settings.CLICKHOUSE_POOL // _QUESTIONS))
+    return threading.BoundedSemaphore(max(1, settings.CLICKHOUSE_POOL // _CONNECTIONS))
 
 
 @contextmanager
