@@ -38,7 +38,7 @@ EVENTS = (
     Failpoint("inserted", "ingestion.writer:insert", "after"),
     Failpoint("AFTER", "ingestion.ledger:after", "after"),
     Failpoint("dead letter", "ingestion.dead_letters:letter", "after", seldom=True),
-    Failpoint("dlq", "ingestion.events:EventsSink._publish_letters", "before", seldom=True),
+    Failpoint("dlq", "ingestion.dead_letters:_send", "before", seldom=True),
     Failpoint("redo", "ingestion.events:EventsSink.redo", "during", seldom=True),
 )
 CDC = (
