@@ -1,8 +1,9 @@
 """A part of the tests runs beside all others: in a second pytest, when the whole suite is asked for.
 
 Most of what tests do is wait for engines, so two at a time take little more than half the time of one. Chosen are those
-that start stacks of their own, and those that call over HTTP. Their output follows at the end. (pytest-xdist's workers
-load our plugin only after pytest-django has read the settings, which must name the engines by then.)
+that start stacks of their own, those that call over HTTP, and so many of ranking that both parts take as long. Their
+output follows at the end. (pytest-xdist's workers load our plugin only after pytest-django has read the settings, which
+must name the engines by then.)
 """
 
 import os
@@ -17,7 +18,13 @@ from embedded.process import Process
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_STACKS = (ROOT / "tests" / "integration" / "alone", ROOT / "tests" / "chaos")
-APART = (*OWN_STACKS, ROOT / "tests" / "api", ROOT / "tests" / "browser")
+_RANKING = ("jobs_each", "ranking_candidates", "ranking_ladder", "ranking_snapshots")
+APART = (
+    *OWN_STACKS,
+    ROOT / "tests" / "api",
+    ROOT / "tests" / "browser",
+    *(ROOT / "tests" / "integration" / f"test_{name}.py" for name in _RANKING),
+)
 # Each test ends by its own timeout; this only bounds what would never end.
 _SECONDS = 1800.0
 _beside: Process | None = None
