@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from uuid_utils.compat import uuid7
 
 from ingestion import columns, intake
@@ -112,3 +112,21 @@ class Tail:
 
     def wait(self, seconds: float = 120) -> None:
         wait_until(self.caught_up, "the events consumer at the end of its topic", seconds)
+
+
+def published(key: bytes, count: int) -> list[Message]:
+    """The messages with this key in the DLQ topic, once there are so many."""
+    client = kafka.consumer(f"tests-{uuid4()}", **{"auto.offset.reset": "earliest"})
+    client.subscribe([topics.DLQ_EVENTS])
+    found: list[Message] = []
+    try:
+        wait_until(
+            lambda: (
+                found.extend(m for m in client.consume(100, 0.2) if not m.error() and m.key() == key)
+                or len(found) >= count
+            ),
+            "dead letters in the DLQ topic",
+        )
+    finally:
+        client.close()
+    return found

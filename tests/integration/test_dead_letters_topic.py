@@ -3,31 +3,11 @@
 import os
 from uuid import uuid4
 
-from confluent_kafka import Message
-
 from nova import kafka, topics
 from tests.apps import Apps
 from tests.client import wait_until
-from tests.integration.ingest import Crowd, Tail
+from tests.integration.ingest import Crowd, Tail, published
 from tests.world import World
-
-
-def published(key: bytes, count: int) -> list[Message]:
-    """The messages with this key in the DLQ topic, once there are so many."""
-    client = kafka.consumer(f"tests-{uuid4()}", **{"auto.offset.reset": "earliest"})
-    client.subscribe([topics.DLQ_EVENTS])
-    found: list[Message] = []
-    try:
-        wait_until(
-            lambda: (
-                found.extend(m for m in client.consume(100, 0.2) if not m.error() and m.key() == key)
-                or len(found) >= count
-            ),
-            "dead letters in the DLQ topic",
-        )
-    finally:
-        client.close()
-    return found
 
 
 def unpublished(world: World, key: bytes) -> int:

@@ -14,7 +14,7 @@ from nova import clickhouse, kafka, redis, topics
 from tests.apps import Apps
 from tests.client import wait_until
 from tests.integration import oracle
-from tests.integration.ingest import Crowd, Tail, assert_as_sent
+from tests.integration.ingest import Crowd, Tail, assert_as_sent, published
 from tests.world import World
 
 
@@ -74,30 +74,12 @@ def test_poison_becomes_a_dead_letter_and_the_rest_is_stored(crowd: Crowd, tail:
     assert {letter[1] for letter in letters} == {"no_value", "not_json", "schema"}
     assert all(letter[6] and letter[7] == "waiting" for letter in letters)
     assert dead_letters.header_bytes(letters[0][2][0][1]) == b"\xff\x00raw"
-    published = _published(len(letters), key)
-    assert [message.value() for message in published] == broken
-    headers = dict(published[0].headers())
+    found = published(key, len(letters))
+    assert [message.value() for message in found] == broken
+    headers = dict(found[0].headers())
     assert headers["dlq.reason"] == letters[0][1].encode()
     assert headers["dlq.offset"] == str(letters[0][5]).encode()
     assert headers["trace"] == b"\xff\x00raw"
-
-
-def _published(count: int, key: bytes) -> list:
-    """The messages with this key in the DLQ topic."""
-    client = kafka.consumer(f"tests-{uuid4()}", **{"auto.offset.reset": "earliest"})
-    client.subscribe([topics.DLQ_EVENTS])
-    found: list = []
-    try:
-        wait_until(
-            lambda: (
-                found.extend(m for m in client.consume(100, 0.2) if not m.error() and m.key() == key)
-                or len(found) >= count
-            ),
-            "dead letters in the DLQ topic",
-        )
-    finally:
-        client.close()
-    return found
 
 
 def test_an_invalid_message_claims_nothing(crowd: Crowd, tail: Tail) -> None:
