@@ -45,6 +45,7 @@ class Stream:
         self.status, self.headers = self._response.status, self._response.headers
         self.events: list[Event] = []
         self.heartbeats, self.retry, self.last_id = 0, 0, ""
+        self._beats_by_event = 0
         # None while it goes on; then whether it ended as an answer should, rather than being cut off.
         self.ended_well: bool | None = None
         if self.status == 200:
@@ -70,6 +71,7 @@ class Stream:
         self.last_id = fields.get("id", self.last_id)
         if "data" in fields:
             self.events.append(Event(fields["event"], json.loads(fields["data"]), self.last_id))
+            self._beats_by_event = self.heartbeats
 
     def answer(self) -> Answer:
         """The body of a stream that was not opened."""
@@ -88,6 +90,10 @@ class Stream:
         """Until so many more heartbeats have come: what was to be said has been said."""
         wanted = self.heartbeats + count
         wait_until(lambda: self.heartbeats >= wanted, "heartbeats")
+
+    def wait_quiet(self, count: int = 3) -> None:
+        """Until so many heartbeats have come in a row with no event between them."""
+        wait_until(lambda: self.heartbeats - self._beats_by_event >= count, f"a quiet stream: {self.events}")
 
     def wait_count(self, count: int) -> None:
         """Until the reader knows of so many new posts."""

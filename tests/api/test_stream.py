@@ -50,9 +50,9 @@ def test_the_answer_is_one_that_nobody_keeps_or_collects(readers: Readers, pair:
     assert "Access-Control-Allow-Origin" not in stream.headers
     stream.wait_ready()
     assert stream.retry > 0
-    # Heartbeats go on, and nothing is told when nothing happens.
-    stream.wait_beats(3)
-    assert stream.events == []
+    # Heartbeats go on, and nothing is told when nothing happens; what made the pair may still be on its way.
+    stream.wait_quiet()
+    assert stream.told("new_posts") == []
 
 
 def test_without_a_snapshot_it_begins_with_the_present_one(world: World, readers: Readers, pair: Pair) -> None:
@@ -113,7 +113,7 @@ def test_who_comes_back_is_told_what_changed_and_nothing_twice(world: World, rea
     second = readers.open(reader, last=first.last_id)
     second.wait_count(2)
     assert second.told("new_posts") == [{"count": 2}]
-    second.wait_beats()
+    second.wait_quiet()
     second.close()
 
     third = readers.open(reader, f"last_event_id={second.last_id}")

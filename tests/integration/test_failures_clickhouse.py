@@ -132,25 +132,35 @@ def test_without_a_window_three_tries_count_three_times(claim, crowd, table: str
     assert "post_counters" in oracle.miscounted(crowd.posts) or table == "events"
 
 
-def test_the_insert_itself_asks_for_deduplication_in_views(sink, claim, crowd, monkeypatch) -> None:
-    """Case 6: every insert pins the setting. Negative control: without it, a resend after a view failed leaves the
-    aggregates wrong."""
+@contextmanager
+def missing_view(name: str) -> Iterator[None]:
+    """A view that is not fed for a while, as when the server is killed after `events` has its part and before this."""
+    clickhouse.command(f"DETACH TABLE {name}")
+    try:
+        yield
+    finally:
+        clickhouse.command(f"ATTACH TABLE {name}")
+
+
+def test_the_insert_itself_asks_for_deduplication_in_views(claim, crowd, monkeypatch) -> None:
+    """Case 6: every insert pins the setting. Negative control: without it, a resend of what one view has not got
+    counts twice in the others."""
     events = crowd.events(50)
     _thrice(claim, events)
     oracle.assert_exact(ids(events), crowd.posts)
+
+    def miscounted_after_a_resend() -> dict[str, int]:
+        others, (part, _) = Crowd(), claim()
+        body, token = read(messages(lines(others.events(50)))).arrow_stream(part.topic_id, part.partition), str(uuid4())
+        with missing_view("mv_post_counters"):
+            writer.insert(body, token)
+        writer.insert(body, token)
+        return oracle.miscounted(others.posts)
+
+    assert miscounted_after_a_resend() == {}
     unpinned = {"deduplicate_blocks_in_dependent_materialized_views": 0}
     monkeypatch.setattr(clickhouse, "INSERT_SETTINGS", clickhouse.INSERT_SETTINGS | unpinned)
-
-    def wrong_after_a_resend() -> bool:
-        others, (part, _) = Crowd(), claim()
-        batch = messages(lines(others.events(50)), first=part.next_offset)
-        with failing_view("mv_zzz_fails"), pytest.raises(Transient):
-            sink.flush(part, batch)
-        sink.flush(part, batch)
-        return bool(oracle.miscounted(others.posts))
-
-    # The views are fed side by side: sometimes one throws before anything else is written.
-    assert any(wrong_after_a_resend() for _ in range(20))
+    assert "post_metrics_1h" in miscounted_after_a_resend()
 
 
 def test_a_retry_on_another_day_is_the_same_batch(sink, claim, crowd, monkeypatch) -> None:
