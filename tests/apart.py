@@ -1,8 +1,8 @@
 """A part of the tests runs beside all others: in a second pytest, when the whole suite is asked for.
 
 Most of what tests do is wait for engines, so two at a time take little more than half the time of one. Chosen are those
-that start stacks of their own, those that call over HTTP, and so many of ranking that both parts take as long. Their
-output follows at the end. (pytest-xdist's workers load our plugin only after pytest-django has read the settings, which
+that start stacks of their own, those that call over HTTP, and so many of ranking and of the jobs that both parts take as
+long. Their output follows at the end. (pytest-xdist's workers load our plugin only after pytest-django has read the settings, which
 must name the engines by then.)
 """
 
@@ -18,12 +18,20 @@ from embedded.process import Process
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_STACKS = (ROOT / "tests" / "integration" / "alone", ROOT / "tests" / "chaos")
-_RANKING = ("jobs_each", "ranking_candidates", "ranking_ladder", "ranking_snapshots")
+_SOME = (
+    "jobs_each",
+    "jobs_processes",
+    "ranking_candidates",
+    "ranking_ladder",
+    "ranking_outages",
+    "ranking_paging",
+    "ranking_snapshots",
+)
 APART = (
     *OWN_STACKS,
     ROOT / "tests" / "api",
     ROOT / "tests" / "browser",
-    *(ROOT / "tests" / "integration" / f"test_{name}.py" for name in _RANKING),
+    *(ROOT / "tests" / "integration" / f"test_{name}.py" for name in _SOME),
 )
 # Each test ends by its own timeout; this only bounds what would never end.
 _SECONDS = 1800.0

@@ -71,17 +71,21 @@ def test_old_states_come_again_and_never_win(world: World, prepared) -> None:
     def count_up() -> None:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("UPDATE posts SET text = (text::int + 1)::text WHERE id = %s", (post,))
-        time.sleep(0.005)
+        time.sleep(0.02)
 
     def seen() -> int:
         rows = clickhouse.query("SELECT text FROM posts_cdc FINAL WHERE id = {id:UUID}", {"id": str(post)})
         return int(rows[0][0]) if rows else -1
 
+    def watch() -> int:
+        time.sleep(0.02)
+        return seen()
+
     def act() -> None:
         community.act()
-        time.sleep(0.02)
+        time.sleep(0.1)
 
-    with background(seen) as states, background(count_up), background(act):
+    with background(watch) as states, background(count_up), background(act):
         for _ in range(2):
             before = seen()
             wait_until(lambda before=before: seen() > before + 50, "changes in the copy", 120)

@@ -29,7 +29,7 @@ def test_spoilt_aggregates_are_recomputed_while_events_stream_in(world: World) -
     tail.wait()
     crowd.assert_exact()
     # What others left behind is not this test's matter.
-    assert manage("rebuild_views").code == 0
+    assert manage("rebuild_views", *RECENT).code == 0
     ids = ", ".join(f"'{post}'" for post in crowd.posts)
     mine = f"post_id IN ({ids})"
     for table in ("post_counters", "post_metrics_1h"):
@@ -62,7 +62,7 @@ def test_spoilt_aggregates_are_recomputed_while_events_stream_in(world: World) -
     assert ran.code == 0, ran.said
     tail.wait()
     crowd.assert_exact()
-    dry = manage("rebuild_views", "--dry-run")
+    dry = manage("rebuild_views", "--dry-run", *RECENT)
     assert dry.code == 0, dry.said
     tail.close()
 

@@ -299,7 +299,7 @@ def test_a_row_that_comes_again_under_its_old_id_counts_again(world: World, comm
         world.sql("DELETE FROM likes WHERE user_id = %s AND post_id = %s", a, one)
         world.sql("DELETE FROM comments WHERE user_id = %s AND post_id = %s", b, other)
         wait_until(lambda: copied(world, one, other) == (1, 1), "the deletions in the copies")
-        repaired = manage("verify_sync", "--patience", "5", "--repair")
+        repaired = manage("verify_sync", "--patience", "3", "--repair")
         assert repaired.code in (0, 2), repaired.said
         wait_until(lambda: reactions(world, one, other) == (1, 1), "the deletions counted")
         for table, columns in COLUMNS.items():
@@ -311,11 +311,11 @@ def test_a_row_that_comes_again_under_its_old_id_counts_again(world: World, comm
         wait_until(lambda: copied(world, one, other) == (2, 2), "the rows in the copies")
         tail.wait()
         assert reactions(world, one, other) == (1, 1), "control: by themselves they do not count again"
-        told = manage("verify_sync", "--patience", "5")
+        told = manage("verify_sync", "--patience", "3")
         assert told.code == 1, told.said
         assert f"likes of post {one}: 1 counted too seldom" in told.said
         assert f"comments of post {other}: 1 counted too seldom" in told.said
-        repaired = manage("verify_sync", "--patience", "5", "--repair")
+        repaired = manage("verify_sync", "--patience", "3", "--repair")
         assert repaired.code == 2, repaired.said
         assert reactions(world, one, other) == (2, 2)
     assert verify()[:2] == (0, {})
