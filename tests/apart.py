@@ -1,9 +1,9 @@
 """A part of the tests runs beside all others: in a second pytest, when the whole suite is asked for.
 
 Most of what tests do is wait for engines, so two at a time take little more than half the time of one. Chosen are those
-that start stacks of their own, those that call over HTTP, and so many of ranking and of the jobs that both parts take as
-long. Their output follows at the end. (pytest-xdist's workers load our plugin only after pytest-django has read the settings, which
-must name the engines by then.)
+that start stacks of their own, those that call over HTTP, and as many of ranking and of the jobs as make both parts
+take as long. Their output follows at the end. (pytest-xdist's workers load our plugin only after pytest-django has read
+the settings, which must name the engines by then.)
 """
 
 import os

@@ -6,7 +6,6 @@ import time
 from uuid import UUID, uuid4
 
 import numpy as np
-import pytest
 
 from ingestion import columns, dead_letters, writer
 from ingestion.contract import Event
