@@ -1,18 +1,19 @@
 """What could stand in a viewer's feed: three sources and what is known of them, asked of ClickHouse in one deadline.
 
-First what is known of the viewer, once for all sources; then the posts of the authors that two of the sources name, in
-one read, beside those that are hot for everyone; then the counts of what they proposed. Each source is ordered before
-it is cut, posts not yet seen first, so that filtering never leaves a page short. Own posts, deleted posts, and authors
-blocked either way or muted never come out of here.
+First whom the viewer follows, whom they must not see and with whom they had to do; then the posts of the authors that
+two of the sources name, in one read, beside what the viewer has seen and what is hot for everyone; then the counts of
+what they proposed. Each source is ordered before it is cut, posts not yet seen first, so that filtering never leaves a
+page short. Own posts, deleted posts, and authors blocked either way or muted never come out of here.
 """
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import chain, islice
 from operator import attrgetter
 from time import monotonic
 from typing import Any, TypeVar
@@ -22,18 +23,12 @@ from django.conf import settings
 
 from nova import clickhouse, metrics
 from nova.errors import Transient
-from ranking import queries, trending
+from ranking import authors, queries, trending
 from ranking.merge import Candidate, Post, merge
 from ranking.scoring import Counts
+from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Found, cut
 
 T = TypeVar("T")
-
-FOLLOWEES = "followees"
-TRENDING = "trending"
-AFFINITY = "affinity"
-# Only when the three sources have nothing at all: no page is empty while posts exist.
-NEWEST = "newest"
-
 
 _NOBODY = str(UUID(int=0))
 
@@ -47,21 +42,20 @@ class Gathered:
     interactions: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """What is known of a viewer. hidden: authors whose posts are not for them, themselves among these; followed: the
-    authors they follow; seen: posts they saw lately; interactions: by author id."""
+class _Viewer:
+    """What is known of a viewer at a time. hidden: authors whose posts are not for them, themselves among these;
+    followed, closest: the authors they follow, and had most to do with, of the others."""
 
-    hidden: set[str]
-    followed: set[str]
-    seen: set[str]
-    interactions: Mapping[str, int]
+    def __init__(self, hidden: set[str], followed: set[str], interactions: dict[str, int], now: datetime) -> None:
+        self.hidden, self.followed = hidden, followed - hidden
+        known = [(-number, author) for author, number in interactions.items() if author not in hidden]
+        self.closest = {author for _, author in sorted(known)[: settings.AFFINITY_AUTHORS]}
+        self.followee_after = now - timedelta(hours=settings.FOLLOWEE_HOURS)
+        self.closest_after = now - timedelta(hours=settings.AFFINITY_POST_HOURS)
 
-    def closest(self, most: int) -> list[str]:
-        """The authors with whom they had most to do, of those whose posts are for them."""
-        known = [(number, author) for author, number in self.interactions.items() if author not in self.hidden]
-        known.sort(key=lambda one: (-one[0], one[1]))
-        return [author for _, author in known[:most]]
+    def likely_authors(self) -> list[str]:
+        """Whose names the feed will need."""
+        return list(islice(chain(self.closest, self.followed - self.closest), _NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +78,21 @@ _NOTHING_HOT = _Hot(None, 0.0, [], {})
 _HOT_SECONDS = 10.0
 _hot = _NOTHING_HOT
 _reading_hot = threading.Lock()
-# Few rows at each of many places: read from the page cache where they lie, and a second thread of the server costs more
-# than it spares. (Of the counts there are enough for two.)
-_SCATTERED = {"local_filesystem_read_method": "mmap", "min_bytes_to_use_mmap_io": 1}
+# Few rows at each of many places: read from the page cache where they lie, all columns at once. No other query has the
+# same conditions, so that it pays to remember what they found.
+_SCATTERED = {
+    "local_filesystem_read_method": "mmap",
+    "min_bytes_to_use_mmap_io": 1,
+    "optimize_move_to_prewhere": 0,
+    "use_query_condition_cache": 0,
+}
+# A second thread of the server costs more than it spares. (Of the counts there are enough for two.)
 _FEW = {**_SCATTERED, "max_threads": 1}
 # Of the newest posts that say the same, so many compete for the one place that they get.
 _COPIES = 10
+# Who follows more has most of them not in the feed.
+_NAMES = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Deadline:
@@ -116,24 +119,38 @@ def gather(viewer: str, now: datetime) -> Gathered:
     """Everything that ranking needs to know of a viewer. Raises a `nova.errors` class when ClickHouse does not answer
     in full within `settings.CLICKHOUSE_DEADLINE` seconds."""
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
-    asked_hot = _threads().submit(_hottest, now, deadline)
-    known = _answer(_threads().submit(_viewer, viewer, now, deadline), deadline)
-    by_authors = _answer(_threads().submit(_by_authors, known, now, deadline), deadline)
-    hot = _answer(asked_hot, deadline)
+    asked_hot = _ask(_hottest, now, deadline)
+    asked_interactions = _ask(_interactions, viewer, now, deadline)
+    hidden, followed = _answer(_ask(_graph, viewer, deadline), deadline)
+    interactions = _answer(asked_interactions, deadline)
+    known = _Viewer(hidden, followed, interactions, now)
+    asked_seen = _ask(_seen, viewer, now, deadline)
+    asked_posts = _ask(_by_authors, known, asked_hot, deadline)
+    # Meanwhile the names, which the entries will need.
+    authors.cards(known.likely_authors())
+    seen, hot = _answer(asked_seen, deadline), _answer(asked_hot, deadline)
+    found, counts = _answer(asked_posts, deadline)
+    of_authors = cut(found, seen, **_limits())
+    if not of_authors.exact:
+        more = _answer(_ask(_by_authors_cut, known, seen, deadline), deadline)
+        # Nothing lies beyond this reach.
+        of_authors = cut(more, seen, **{**_limits(), "reach": len(more) + 1})
     proposals = {
-        FOLLOWEES: by_authors[FOLLOWEES],
-        TRENDING: _shown_to(known, hot.posts),
-        AFFINITY: by_authors[AFFINITY],
+        FOLLOWEES: of_authors.followees,
+        TRENDING: _shown_to(known, seen, hot.posts),
+        AFFINITY: of_authors.closest,
     }
     if not any(proposals.values()):
         parameters = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE, "seen_after": seen_after(now)}
-        proposals[NEWEST] = _answer(_threads().submit(_read, "newest", parameters, deadline.left()), deadline)
+        proposals[NEWEST] = _answer(_ask(_read, "newest", parameters, deadline.left()), deadline)
     for name, posts in proposals.items():
         metrics.FEED_CANDIDATES.labels(name).observe(len(posts))
     candidates = merge(proposals)
-    others = [candidate.post.id for candidate in candidates if candidate.post.id not in hot.counts]
-    counts = _answer(_threads().submit(lambda: counters(others, deadline.left())), deadline)
-    return Gathered(candidates, {**hot.counts, **counts}, known.interactions)
+    counts |= hot.counts
+    others = {candidate.post.id for candidate in candidates} - counts.keys() - {one.post.id for one in found}
+    if others:
+        counts |= _answer(_ask(counters, others, deadline.left()), deadline)
+    return Gathered(candidates, counts, interactions)
 
 
 def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
@@ -168,41 +185,60 @@ def forget() -> None:
     _hot = _NOTHING_HOT
 
 
-def _viewer(viewer: str, now: datetime, deadline: Deadline) -> Viewer:
+def _graph(viewer: str, deadline: Deadline) -> tuple[set[str], set[str]]:
+    """Whose posts are not for the viewer, themselves among these; whom they follow."""
+    rows = clickhouse.query(queries.sql("graph"), {"viewer": viewer}, timeout=deadline.left(), server_settings=_FEW)
+    hidden = {identifier for what, identifier in rows if what == "hidden"}
+    return hidden | {viewer}, {identifier for what, identifier in rows if what == "followed"}
+
+
+def _interactions(viewer: str, now: datetime, deadline: Deadline) -> dict[str, int]:
     since = (now - timedelta(days=settings.AFFINITY_DAYS)).date()
-    parameters = {"viewer": viewer, "since": since, "seen_after": seen_after(now)}
-    rows = clickhouse.query(queries.sql("viewer"), parameters, timeout=deadline.left(), server_settings=_FEW)
-    return Viewer(
-        hidden={viewer, *(identifier for what, identifier, _ in rows if what == "hidden")},
-        followed={identifier for what, identifier, _ in rows if what == "followed"},
-        seen={identifier for what, identifier, _ in rows if what == "seen"},
-        interactions={identifier: number for what, identifier, number in rows if what == "interactions"},
+    parameters = {"viewer": viewer, "since": since}
+    return dict(
+        clickhouse.query(queries.sql("interactions"), parameters, timeout=deadline.left(), server_settings=_FEW)
     )
 
 
-def _by_authors(known: Viewer, now: datetime, deadline: Deadline) -> dict[str, list[Post]]:
-    """What the followees and the closest authors posted, by source."""
+def _seen(viewer: str, now: datetime, deadline: Deadline) -> set[str]:
+    parameters = {"viewer": viewer, "seen_after": seen_after(now)}
+    rows = clickhouse.query(queries.sql("seen"), parameters, timeout=deadline.left(), server_settings=_FEW)
+    return {identifier for (identifier,) in rows}
+
+
+def _limits() -> dict[str, int]:
+    """The numbers of `cut`. What is read goes beyond the cap, since what the viewer has seen goes to the end."""
     cap = settings.CANDIDATES_PER_SOURCE
-    lists: dict[str, Collection[str]] = {
-        "followed_authors": known.followed - known.hidden,
-        "closest_authors": known.closest(settings.AFFINITY_AUTHORS),
-        "seen_by_viewer": known.seen,
-    }
+    return {"cap": cap, "copies": _COPIES, "reach": cap + cap // 2}
+
+
+def _by_authors(known: _Viewer, asked_hot: "Future[_Hot]", deadline: Deadline) -> tuple[list[Found], dict[str, Counts]]:
+    """The newest posts of the followees and of the closest authors; the counts of those that are not hot."""
+    found = _found("by_authors", known, {"reach": _limits()["reach"]}, {}, deadline)
+    hot = _answer(asked_hot, deadline)
+    others = [one.post.id for one in found if one.post.id not in hot.counts]
+    return found, counters(others, deadline.left())
+
+
+def _by_authors_cut(known: _Viewer, seen: set[str], deadline: Deadline) -> list[Found]:
+    """The same posts, when there is more than could be read: cut by the server."""
+    limits = _limits()
+    numbers = {"copies": limits["copies"], "cap": limits["cap"]}
+    return _found("by_authors_cut", known, numbers, {"seen_by_viewer": seen}, deadline)
+
+
+def _found(
+    name: str, known: _Viewer, numbers: Mapping[str, int], more: Mapping[str, Collection[str]], deadline: Deadline
+) -> list[Found]:
     parameters = {
-        "followee_after": queries.moment(now - timedelta(hours=settings.FOLLOWEE_HOURS)),
-        "closest_after": queries.moment(now - timedelta(hours=settings.AFFINITY_POST_HOURS)),
-        "copies": _COPIES,
-        "cap": cap,
+        "followee_after": queries.moment(known.followee_after),
+        "closest_after": queries.moment(known.closest_after),
+        **numbers,
     }
-    tables = {name: ([("id", "UUID")], [(identifier,) for identifier in ids]) for name, ids in lists.items()}
-    rows = clickhouse.query(
-        queries.sql("by_authors"), parameters, timeout=deadline.left(), tables=tables, server_settings=_FEW
-    )
-    found = [(_post(row[:7]), row[7], row[8]) for row in rows]
-    return {
-        FOLLOWEES: [post for post, of_followee, _ in found if of_followee][:cap],
-        AFFINITY: [post for post, _, of_closest in found if of_closest][:cap],
-    }
+    lists = {"followed_authors": known.followed, "closest_authors": known.closest, **more}
+    tables = {table: ([("id", "UUID")], [(identifier,) for identifier in ids]) for table, ids in lists.items()}
+    rows = clickhouse.query(queries.sql(name), parameters, timeout=deadline.left(), tables=tables, server_settings=_FEW)
+    return [Found(_post((*row[:6], False)), bool(row[6]), bool(row[7])) for row in rows]
 
 
 def _hottest(now: datetime, deadline: Deadline) -> _Hot:
@@ -230,12 +266,10 @@ def _hottest(now: datetime, deadline: Deadline) -> _Hot:
         _reading_hot.release()
 
 
-def _shown_to(known: Viewer, posts: Iterable[Post]) -> list[Post]:
+def _shown_to(known: _Viewer, seen: Collection[str], posts: Iterable[Post]) -> list[Post]:
     """Of posts that are the same for everyone, those for this viewer: the hottest that they have not seen first."""
     mine = [
-        post._replace(seen=True) if post.id in known.seen else post
-        for post in posts
-        if post.author_id not in known.hidden
+        post._replace(seen=True) if post.id in seen else post for post in posts if post.author_id not in known.hidden
     ]
     mine.sort(key=attrgetter("seen"))
     return mine[: settings.CANDIDATES_PER_SOURCE]
@@ -246,11 +280,20 @@ def _read(name: str, parameters: Mapping[str, Any], timeout: float) -> list[Post
 
 
 def _post(row: Sequence[Any]) -> Post:
-    *values, seen = row
-    return Post._make((*values, bool(seen)))
+    """Of a row with the time in microseconds: as a whole number it travels faster than as a time."""
+    identifier, author, microseconds, text, media, content_key, seen = row
+    created_at = _EPOCH + timedelta(microseconds=microseconds)
+    return Post(identifier, author, created_at, text, media, content_key, bool(seen))
+
+
+def _ask(question: Callable[..., T], *arguments: Any) -> "Future[T]":
+    return _threads().submit(question, *arguments)
 
 
 def _answer(future: "Future[T]", deadline: Deadline) -> T:
+    if future.done():
+        # In time, whatever kept us from looking.
+        return future.result()
     try:
         return future.result(timeout=deadline.left())
     except TookTooLong as error:

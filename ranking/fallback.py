@@ -10,10 +10,10 @@ from django.conf import settings
 from community import selectors
 from community.models import Post as Row
 from ranking import entries, seen
-from ranking.candidates import FOLLOWEES, NEWEST
 from ranking.entries import Entry
 from ranking.merge import Post
 from ranking.scoring import Counts
+from ranking.sources import FOLLOWEES, NEWEST
 
 _EVER = timedelta(days=3650)
 

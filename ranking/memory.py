@@ -9,12 +9,16 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from django.conf import settings
 
 from ranking.entries import Entry
+from ranking.explanation import Explanation
 
 # The ids of a snapshot take a fortieth of it.
 _IDS_TIMES = 4
+# How many fields of an explanation are the same for a whole snapshot.
+_COMMON = 2
 
 # KEYS: the list of the viewer's snapshots, the one used last at its end. ARGV: prefix of the snapshots, this one, how
 # many are kept, how many whose ids are, milliseconds to live.
@@ -22,7 +26,7 @@ _BOUND = """
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 local dropped = redis.call('LINDEX', KEYS[1], -ARGV[3] - 1)
-if dropped then redis.call('UNLINK', ARGV[1] .. dropped, ARGV[1] .. dropped .. ':why') end
+if dropped then redis.call('UNLINK', ARGV[1] .. dropped, ARGV[1] .. dropped .. ':explained') end
 if redis.call('LLEN', KEYS[1]) > tonumber(ARGV[4]) then
   redis.call('UNLINK', ARGV[1] .. redis.call('LPOP', KEYS[1]) .. ':ids')
 end
@@ -41,10 +45,15 @@ def bound(pipeline: Any, prefix: str, snapshot: str, milliseconds: int) -> None:
 
 
 def packed(entries: Sequence[Entry]) -> bytes:
-    """The explanations of all entries, in a tenth of their room."""
-    return zlib.compress(b"\n".join(entry.why for entry in entries), 1)
+    """The explanations of all entries in little room: once what all have in common, then what each has for itself."""
+    whys = [entry.why for entry in entries]
+    common = next((why[-_COMMON:] for why in whys if why), ())
+    return zlib.compress(orjson.dumps((common, [why and why[:-_COMMON] for why in whys])), 1)
 
 
-def unpacked(data: bytes | None) -> list[bytes]:
-    """The explanations that `packed` wrote; none when they are gone."""
-    return zlib.decompress(data).split(b"\n") if data else []
+def unpacked(data: bytes | None) -> list[Explanation | None]:
+    """The explanations that `packed` wrote, None for an entry that had none; nothing when they are gone."""
+    if not data:
+        return []
+    common, whys = orjson.loads(zlib.decompress(data))
+    return [why and Explanation(*why, *common) for why in whys]

@@ -43,15 +43,16 @@ class Ranked(NamedTuple):
 
 def merge(proposals: Mapping[str, Iterable[Post]]) -> list[Candidate]:
     """One candidate per post, whatever number of sources proposed it. proposals: source → its posts."""
-    posts: dict[str, Post] = {}
-    sources: dict[str, list[str]] = {}
+    found: dict[str, Candidate] = {}
     for source, proposed in proposals.items():
+        alone = (source,)
         for post in proposed:
-            posts.setdefault(post.id, post)
-            named = sources.setdefault(post.id, [])
-            if source not in named:
-                named.append(source)
-    return [Candidate(post, tuple(sources[post.id])) for post in posts.values()]
+            before = found.get(post.id)
+            if before is None:
+                found[post.id] = Candidate(post, alone)
+            elif source not in before.sources:
+                found[post.id] = Candidate(before.post, before.sources + alone)
+    return list(found.values())
 
 
 def rank(
@@ -67,25 +68,23 @@ def rank(
 
     counts: by post id; interactions: by author id. Whatever is absent is zero.
     """
-    scored = []
+    scored: list[tuple[float, datetime, str, Ranked]] = []
     for post, sources in candidates:
         counted, known = counts.get(post.id, _NONE), interactions.get(post.author_id, 0)
         age = (now - post.created_at).total_seconds() / 3600
         earned = score(weights, age_hours=age, counts=counted, interactions=known)
-        scored.append(Ranked(post, sources, counted, known, earned))
-    scored.sort(key=_by_score, reverse=True)
-    best = one_per_content(scored)
-    unseen = [item for item in best if not item.post.seen][:limit]
-    seen = [item for item in best if item.post.seen][: limit - len(unseen)]
-    fresh = _spread(unseen, ())
-    return fresh + _spread(seen, fresh)
+        scored.append((earned.final, post.created_at, post.id, Ranked(post, sources, counted, known, earned)))
+    # Ids differ: what comes after them is never compared.
+    scored.sort(reverse=True)
+    unseen: list[Ranked] = []
+    seen: list[Ranked] = []
+    for item in one_per_content(item for *_, item in scored):
+        (seen if item.post.seen else unseen).append(item)
+    fresh = _spread(unseen[:limit], ())
+    return fresh + _spread(seen[: limit - len(fresh)], fresh)
 
 
-def _by_score(item: Ranked) -> tuple[float, datetime, str]:
-    return item.score.final, item.post.created_at, item.post.id
-
-
-def one_per_content(items: Sequence[Ranked]) -> list[Ranked]:
+def one_per_content(items: Iterable[Ranked]) -> list[Ranked]:
     """The first of all posts that say the same; a post without content is nobody's duplicate."""
     known: set[int] = set()
     kept: list[Ranked] = []
@@ -100,8 +99,4 @@ def one_per_content(items: Sequence[Ranked]) -> list[Ranked]:
 
 def _spread(items: Sequence[Ranked], before: Sequence[Ranked]) -> list[Ranked]:
     order = diversify([item.post.author_id for item in items], [item.post.author_id for item in before])
-    return [
-        was if place == index else was._replace(moved_by=place - index)
-        for place, index in enumerate(order)
-        for was in (items[index],)
-    ]
+    return [Ranked(*items[index][:-1], place - index) for place, index in enumerate(order)]

@@ -67,10 +67,12 @@ def score(weights: Weights, *, age_hours: float, counts: Counts, interactions: i
     A clock ahead of ours makes no post younger than now. A count may be below zero for a moment (an unlike overtakes
     its like): a negative numerator counts as 0.
     """
-    age = max(0.0, age_hours)
+    # Compared, not max(): this is done for every candidate, and a call costs more than all the arithmetic.
+    age = age_hours if age_hours > 0 else 0.0
+    impressions, _, likes, comments, shares = counts
+    reactions = likes + 2 * comments + 3 * shares
     freshness = exp(-weights.decay * age)
-    reactions = max(0, counts.likes + 2 * counts.comments + 3 * counts.shares)
-    engagement = log1p(reactions / max(1, counts.impressions))
-    affinity = log1p(max(0, interactions))
+    engagement = log1p(reactions / (impressions if impressions > 1 else 1)) if reactions > 0 else 0.0
+    affinity = log1p(interactions) if interactions > 0 else 0.0
     final = weights.freshness * freshness + weights.engagement * engagement + weights.affinity * affinity
     return Score(age, freshness, engagement, affinity, final)

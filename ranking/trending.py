@@ -7,6 +7,7 @@ counted by the hour, and the hour in which a window begins counts in full: "1h" 
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -81,6 +82,8 @@ def _dumped(hot_list: HotList) -> bytes:
     return orjson.dumps({"generated_at": hot_list.generated_at, "posts": posts})
 
 
-def _loaded(data: Any) -> HotList:
+# Every feed that is made reads the same list until the job makes the next.
+@lru_cache(maxsize=4)
+def _loaded(data: bytes) -> HotList:
     said = orjson.loads(data)
     return HotList([Hot(*item) for item in said["posts"]], datetime.fromisoformat(said["generated_at"]))

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from ranking.merge import Candidate, Ranked
+from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING
 
-FOLLOWEES, TRENDING, AFFINITY, NEWEST = "followees", "trending", "affinity", "newest"
 # Where a post stands. The first one is in the feed, the others are not.
 IN_FEED = "in_feed"
 SENTENCES = {

@@ -12,11 +12,12 @@ from community import selectors
 from nova import clickhouse
 from ranking import breaker, building, candidates, queries, trending
 from ranking.candidates import Deadline, Gathered
-from ranking.entries import Entry, inputs_of, rfc3339
+from ranking.entries import Entry, rfc3339
+from ranking.explanation import Explanation
 from ranking.merge import rank
 from ranking.snapshot import Slice
+from ranking.sources import FOLLOWEES
 from ranking.why import (
-    FOLLOWEES,
     IN_FEED,
     SENTENCES,
     Facts,
@@ -31,6 +32,7 @@ from ranking.why import (
 )
 
 _PROPOSED = "It proposes the post."
+_SCORE = ("freshness", "engagement", "affinity", "final", "inputs", "weights")
 
 
 class NoSuchPost(LookupError):
@@ -58,7 +60,7 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
         seen = None if verdict.code == "not_available" else facts.seen
     else:
         verdict, seen = _not_in_time(viewer, post, feed), None
-    ranked = verdict.ranked
+    ranked, weights = verdict.ranked, building.weights_of(viewer, building.CH, now).as_dict()
     return Why(
         **known,
         in_feed=False,
@@ -67,16 +69,7 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
         rank=verdict.rank,
         seen=seen,
         sources=list(verdict.sources),
-        score=None
-        if ranked is None
-        else {
-            "freshness": ranked.score.freshness,
-            "engagement": ranked.score.engagement,
-            "affinity": ranked.score.affinity,
-            "final": ranked.score.final,
-            "inputs": inputs_of(ranked.score.age_hours, ranked.counts, ranked.interactions),
-            "weights": building.weights_of(viewer, building.CH, now).as_dict(),
-        },
+        score=None if ranked is None else _score(Explanation.of_ranked(ranked, weights)),
         moved_by_diversity=None if ranked is None else ranked.moved_by,
         duplicate_of=verdict.duplicate_of,
         threshold=_threshold(verdict),
@@ -92,8 +85,7 @@ def _threshold(verdict: Verdict) -> dict[str, Any] | None:
 
 
 def _in_feed(entry: Entry, place: int, known: dict[str, Any]) -> Why:
-    said = orjson.loads(entry.why)
-    parts = ("freshness", "engagement", "affinity", "final", "inputs", "weights")
+    said = entry.why
     return Why(
         **known,
         in_feed=True,
@@ -101,10 +93,15 @@ def _in_feed(entry: Entry, place: int, known: dict[str, Any]) -> Why:
         message=SENTENCES[IN_FEED],
         place=place,
         seen=orjson.loads(entry.item)["seen"],
-        sources=[Source(name, True, "proposed", _PROPOSED, {}) for name in said["sources"]],
-        score={part: said[part] for part in parts},
-        moved_by_diversity=said["moved_by_diversity"],
+        sources=[Source(name, True, "proposed", _PROPOSED, {}) for name in said.sources] if said else [],
+        score=_score(said) if said else None,
+        moved_by_diversity=said.moved_by if said else None,
     )
+
+
+def _score(said: Explanation) -> dict[str, Any]:
+    known = said.as_dict()
+    return {part: known[part] for part in _SCORE}
 
 
 def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict]:
@@ -168,7 +165,8 @@ def _not_in_time(viewer: str, post: str, feed: Slice) -> Verdict:
     if row.author_id in selectors.hidden_authors(member):
         blocked = selectors.blocked_between(member, row.author_id)
         return Verdict("not_available") if blocked else Verdict("muted", changes=["unmute_author"])
-    of_followees = bool(feed.entries) and FOLLOWEES in orjson.loads(feed.entries[0].why)["sources"]
+    first = feed.entries[0].why if feed.entries else None
+    of_followees = first is not None and FOLLOWEES in first.sources
     if of_followees and row.author_id not in selectors.followees_of(member):
         return Verdict("not_followed", changes=["follow_author"])
     if row.created_at.timestamp() > feed.about.started:

@@ -1,5 +1,5 @@
 -- The newest posts of all: for a viewer to whom no source proposes anything. Found by narrow columns, then read whole.
-SELECT toString(id), toString(author_id), created_at, text, media, content_key, id IN /*seen*/ AS seen
+SELECT toString(id), toString(author_id), toUnixTimestamp64Micro(created_at), text, media, content_key, id IN /*seen*/ AS seen
 FROM posts_cdc FINAL
 PREWHERE id IN (
         SELECT id

@@ -1,6 +1,7 @@
 -- The counters of a post over its life, which a ranking reads for a thousand candidates at once: recent posts lie
 -- together, because the day is the one inside the post's own UUIDv7 (a UUID by itself is not in time order here).
--- Compact parts with small granules, as in posts_by_author.
+-- A thousand posts are a thousand granules in each part, so what counts is the price of one: small granules, each column
+-- by itself in small blocks (a block is read as a whole) once a part has more than a few rows.
 CREATE TABLE IF NOT EXISTS post_counters
 (
     post_day Date,
@@ -14,4 +15,4 @@ CREATE TABLE IF NOT EXISTS post_counters
 )
 ENGINE = SummingMergeTree
 ORDER BY (post_day, post_id)
-SETTINGS non_replicated_deduplication_window = 20000, fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, min_bytes_for_wide_part = 107374182400;
+SETTINGS non_replicated_deduplication_window = 20000, fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 64, min_bytes_for_wide_part = 2097152, min_compress_block_size = 1024, max_compress_block_size = 4096;

@@ -81,3 +81,16 @@ def test_a_key_that_is_not_the_declared_one_is_found(database: str) -> None:
 
 def test_kafka_engine_is_never_declared() -> None:
     assert not any("Kafka" in statement for script in schema.declared() for statement in script.statements)
+
+
+def test_the_changes_bring_an_older_schema_to_the_declared_one(database: str) -> None:
+    """Settings as they were before; an installation that has them is migrated, not made anew."""
+    clickhouse.command("ALTER TABLE post_counters MODIFY SETTING min_bytes_for_wide_part = 107374182400")
+    for table in ("post_counters", "user_author_90d", "seen_posts"):
+        for setting in ("min_compress_block_size", "max_compress_block_size", "min_age_to_force_merge_seconds"):
+            clickhouse.command(f"ALTER TABLE {table} RESET SETTING {setting}")
+    assert {difference.table for difference in differences()} == {"post_counters", "user_author_90d", "seen_posts"}
+    for script in schema.changes():
+        for statement in script.statements:
+            clickhouse.command(statement)
+    assert differences() == []

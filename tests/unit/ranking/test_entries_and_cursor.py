@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ranking import memory
 from ranking.cursor import Cursor, InvalidCursor, prints
-from ranking.entries import Entry, bytes_of_ids, ids_of_bytes
+from ranking.entries import Entry, bytes_of_ids, ids_of_bytes, shown
+from ranking.explanation import Explanation
 from ranking.merge import Post
+from ranking.scoring import Counts, Score
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PLACES = st.tuples(st.booleans(), st.floats(0, 99), st.integers(0, 10**12), st.uuids())
@@ -22,7 +25,8 @@ def entry(place: tuple[bool, float, int, UUID]) -> Entry:
     seen, final, microseconds, identifier = place
     created = EPOCH + timedelta(microseconds=microseconds)
     post = Post(str(identifier), str(uuid4()), created, "", "[]", 0, seen)
-    return Entry.of(post, final, {"id": post.id, "text": "ü 🎉"}, {"final": final})
+    why = Explanation.of_time("followees", Score(1.0, 0.9, 0.0, 0.0, 0.0), Counts(likes=2))._replace(final=final)
+    return Entry.of(post, final, {"id": post.id, "text": "ü 🎉"}, why)
 
 
 @given(PLACES)
@@ -31,7 +35,28 @@ def test_what_is_packed_is_found_again(place) -> None:
     assert packed.id == str(place[3])
     assert UUID(packed.author_id)
     assert orjson.loads(packed.item) == {"id": packed.id, "text": "ü 🎉"}
-    assert orjson.loads(packed.explained) == {"id": packed.id, "text": "ü 🎉", "final": place[1]}
+    explained = orjson.loads(packed.explained)
+    assert (explained["id"], explained["text"], explained["final"]) == (packed.id, "ü 🎉", place[1])
+    assert explained["inputs"]["likes"] == 2
+    assert replace(packed, why=None).explained == packed.item
+
+
+def test_what_explains_a_snapshot_is_found_again() -> None:
+    weights = {"freshness": 0.3, "version": "one"}
+    whys = [Explanation(("trending",), 0.5 * n, 0.9, 0.1, None, 1.5, -n, n, 2, 3, 4, 5, weights, 90) for n in range(3)]
+    entries = [replace(entry((False, 1.0, n, uuid4())), why=why) for n, why in enumerate(whys)]
+    found = memory.unpacked(memory.packed(entries))
+    assert [one.as_dict() for one in found] == [orjson.loads(orjson.dumps(why.as_dict())) for why in whys]
+    assert memory.unpacked(memory.packed([replace(entries[0], why=None), entries[1]]))[0] is None
+    assert memory.unpacked(None) == []
+
+
+@pytest.mark.parametrize("microseconds", [0, 1, 999_999])
+def test_a_time_has_its_fraction_also_at_a_whole_second(microseconds: int) -> None:
+    post = Post(str(uuid4()), str(uuid4()), EPOCH + timedelta(microseconds=microseconds), "", "", 0, False)
+    item = Entry.of(post, 0.0, shown(post, Counts(likes=-1), {})).item
+    assert orjson.loads(item)["created_at"] == f"2026-01-01T00:00:00.{microseconds:06d}Z"
+    assert (orjson.loads(item)["counts"]["likes"], orjson.loads(item)["media"]) == (0, [])
 
 
 @given(PLACES, PLACES)

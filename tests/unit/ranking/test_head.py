@@ -20,7 +20,7 @@ STATE = b"5 1 1"
 def entries(texts: list[str]) -> list[Entry]:
     made = [(uuid4(), text) for text in texts]
     return [
-        Entry(f"{place:035d}{one}{uuid4()}".encode() + orjson.dumps({"id": str(one), "text": text}), b"{}")
+        Entry(f"{place:035d}{one}{uuid4()}".encode() + orjson.dumps({"id": str(one), "text": text}))
         for place, (one, text) in enumerate(made)
     ]
 
