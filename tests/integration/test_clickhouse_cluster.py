@@ -246,7 +246,9 @@ def test_every_host_is_told_again(enter: Any, settings: Any, monkeypatch: pytest
     monkeypatch.setattr(clickhouse, "command", carried_out_here)
     reported: list[str] = []
     assert migrate(reported.append) == len(reported) > 20
-    first = told.copy()
+    # That the changes are not needed is noted once.
+    first = [statement for statement in told if not statement.startswith("INSERT INTO schema_changes")]
+    assert len(told) - len(first) == len(schema.changes())
     assert differences() == []
     told.clear()
     assert migrate(pytest.fail) == 0
