@@ -277,6 +277,7 @@ def in_one_order(known: Gathered) -> Gathered:
     return replace(known, candidates=sorted(known.candidates, key=lambda candidate: candidate.post.id))
 
 
+@pytest.mark.django_db
 def test_ranking_finds_over_shards_what_it_finds_on_one_host(enter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = Feeds()
     told: list[tuple[Any, ...]] = []
