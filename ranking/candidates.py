@@ -78,8 +78,8 @@ _NOTHING_HOT = _Hot(None, 0.0, [], {})
 _HOT_SECONDS = 10.0
 _hot = _NOTHING_HOT
 _reading_hot = threading.Lock()
-# Few rows at each of many places: read from the page cache where they lie, all columns at once. No other query has the
-# same conditions, so that it pays to remember what they found.
+# Few rows at each of many places: read from the page cache where they lie, all columns at once. What a
+# condition matched is not remembered: no other query has the same.
 _SCATTERED = {
     "local_filesystem_read_method": "mmap",
     "min_bytes_to_use_mmap_io": 1,
