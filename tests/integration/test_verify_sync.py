@@ -83,9 +83,11 @@ def test_exactly_what_differs_is_found_and_healed(world: World, community: Commu
     assert (code, found) == (1, expected), said
     code, found, said = verify("--repair")
     assert (code, found) == (2, expected), said
-    # The like that was made up had never been counted, and was taken back.
-    code, found, said = verify("--repair")
-    assert (code, found, f"likes of post {one}: 1 counted too seldom" in said) == (2, {}, True), said
+    # The like that was made up had never been counted, and was taken back. Whichever run its event reaches in time
+    # evens it out.
+    code, found, again = verify("--repair")
+    assert (code, found) in ((0, {}), (2, {})), again
+    assert (said + again).count(f"likes of post {one}: 1 counted too seldom") == 1
     assert verify()[:2] == (0, {})
     assert same(world, community.members)
 
