@@ -25,12 +25,12 @@ def still(patience: float = STILL_SECONDS) -> Iterator[None]:
     with answering(), transaction.atomic():
         # Of all groups: each inserts into the same tables.
         rows = Offset.objects.filter(topic=topics.EVENTS)
-        free = rows.filter(pending_lo=None).order_by("pk").select_for_update()
         deadline = time.monotonic() + patience
         held: set[int] = set()
         # One by one as they become free, or a busy consumer would never leave all of them free at once.
         while busy := set(rows.values_list("pk", flat=True)) - held:
-            held |= set(free.filter(pk__in=busy).values_list("pk", flat=True))
+            free = rows.filter(pk__in=busy, pending_lo=None).order_by("pk").values_list("pk", flat=True)
+            held |= {pk for pk in free if _holds(pk)}
             if held >= busy:
                 continue
             if time.monotonic() > deadline:
@@ -39,3 +39,14 @@ def still(patience: float = STILL_SECONDS) -> Iterator[None]:
             time.sleep(0.02)
         yield
         rows.first()
+
+
+def _holds(pk: int) -> bool:
+    """Lock the row of a partition, unless a batch has begun since it was looked at."""
+    with transaction.atomic():
+        if Offset.objects.filter(pk=pk).select_for_update().values_list("pending_lo").first() == (None,):
+            return True
+        # Ends the lock too, which the batch would wait for at its end, and we for the batch. (With the condition in the
+        # query PostgreSQL would keep it: it locks before it looks whether a row that changed meanwhile still fits.)
+        transaction.set_rollback(True)
+    return False
