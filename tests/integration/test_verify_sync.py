@@ -44,8 +44,8 @@ def community(world: World) -> Community:
         world.sql("INSERT INTO comments (user_id, post_id, text) VALUES (%s, %s, %s)", reader, other, NASTY)
         world.sql("INSERT INTO blocks (blocker_id, blocked_id, kind) VALUES (%s, %s, 'mute')", c, reader)
     made.check()
-    code, _, said = verify("--repair")
-    assert code in (0, 2), said
+    # The reactions of other tests have no rows, and to even them out takes longer than the patience of a run.
+    wait_until(lambda: verify("--repair")[0] != 1, "copies and counts that are right", 240)
     return made
 
 
