@@ -2,8 +2,8 @@
 
 Most of what tests do is wait for engines, so two at a time take little more than half the time of one. Chosen are those
 that start stacks of their own, those that call over HTTP, and as many of ranking and of the jobs as make both parts
-take as long. Their output follows at the end. (pytest-xdist's workers load our plugin only after pytest-django has read
-the settings, which must name the engines by then.)
+take as long. Their output follows at the end when one failed. (pytest-xdist's workers load our plugin only after
+pytest-django has read the settings, which must name the engines by then.)
 """
 
 import os
@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OWN_STACKS = (ROOT / "tests" / "integration" / "alone", ROOT / "tests" / "chaos")
 _SOME = (
     "jobs_each",
+    "jobs_feeds",
+    "jobs_letters",
     "jobs_processes",
     "ranking_candidates",
     "ranking_ladder",
@@ -96,6 +98,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _beside is None:
         return
     terminalreporter.section("the tests beside")
-    terminalreporter.write(_log().read_text(errors="replace"))
-    if _beside.exit_code() != 0:
-        terminalreporter.write_line("Of these, some failed; the line below counts the others.", red=True)
+    said = _log().read_text(errors="replace")
+    if _beside.exit_code() == 0:
+        # Who keeps only the end of an output shall find our own failures there.
+        lines = said.splitlines()
+        terminalreporter.write_line(next(line for line in reversed(lines) if line.startswith("=")))
+        return
+    terminalreporter.write(said)
+    terminalreporter.write_line("Of these, some failed; the line below counts the others.", red=True)
