@@ -26,7 +26,7 @@ from nova.errors import Transient
 from ranking import authors, queries, trending
 from ranking.merge import Candidate, Post, merge
 from ranking.scoring import Counts
-from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Found, cut
+from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Cut, Found, cut
 
 T = TypeVar("T")
 
@@ -125,16 +125,12 @@ def gather(viewer: str, now: datetime) -> Gathered:
     interactions = _answer(asked_interactions, deadline)
     known = _Viewer(hidden, followed, interactions, now)
     asked_seen = _ask(_seen, viewer, now, deadline)
-    asked_posts = _ask(_by_authors, known, asked_hot, deadline)
+    asked_posts = _ask(_of_authors, known, asked_seen, asked_hot, deadline)
     # Meanwhile the names, which the entries will need.
     authors.cards(known.likely_authors())
     seen, hot = _answer(asked_seen, deadline), _answer(asked_hot, deadline)
-    found, counts = _answer(asked_posts, deadline)
-    of_authors = cut(found, seen, **_limits())
-    if not of_authors.exact:
-        more = _answer(_ask(_by_authors_cut, known, seen, deadline), deadline)
-        # Nothing lies beyond this reach.
-        of_authors = cut(more, seen, **{**_limits(), "reach": len(more) + 1})
+    of_authors, counts = _answer(asked_posts, deadline)
+    counts |= hot.counts
     proposals = {
         FOLLOWEES: of_authors.followees,
         TRENDING: _shown_to(known, seen, hot.posts),
@@ -142,15 +138,12 @@ def gather(viewer: str, now: datetime) -> Gathered:
     }
     if not any(proposals.values()):
         parameters = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE, "seen_after": seen_after(now)}
-        proposals[NEWEST] = _answer(_ask(_read, "newest", parameters, deadline.left()), deadline)
+        newest = _answer(_ask(_read, "newest", parameters, deadline.left()), deadline)
+        counts = _answer(_ask(counters, [post.id for post in newest], deadline.left()), deadline)
+        proposals[NEWEST] = newest
     for name, posts in proposals.items():
         metrics.FEED_CANDIDATES.labels(name).observe(len(posts))
-    candidates = merge(proposals)
-    counts |= hot.counts
-    others = {candidate.post.id for candidate in candidates} - counts.keys() - {one.post.id for one in found}
-    if others:
-        counts |= _answer(_ask(counters, others, deadline.left()), deadline)
-    return Gathered(candidates, counts, interactions)
+    return Gathered(merge(proposals), counts, interactions)
 
 
 def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:
@@ -206,25 +199,23 @@ def _seen(viewer: str, now: datetime, deadline: Deadline) -> set[str]:
     return {identifier for (identifier,) in rows}
 
 
-def _limits() -> dict[str, int]:
-    """The numbers of `cut`. What is read goes beyond the cap, since what the viewer has seen goes to the end."""
+def _of_authors(
+    known: _Viewer, asked_seen: "Future[set[str]]", asked_hot: "Future[_Hot]", deadline: Deadline
+) -> tuple[Cut, dict[str, Counts]]:
+    """What the followees and the closest authors propose; the counts of those posts that are not hot."""
     cap = settings.CANDIDATES_PER_SOURCE
-    return {"cap": cap, "copies": _COPIES, "reach": cap + cap // 2}
-
-
-def _by_authors(known: _Viewer, asked_hot: "Future[_Hot]", deadline: Deadline) -> tuple[list[Found], dict[str, Counts]]:
-    """The newest posts of the followees and of the closest authors; the counts of those that are not hot."""
-    found = _found("by_authors", known, {"reach": _limits()["reach"]}, {}, deadline)
+    # What is read goes beyond the cap, since what the viewer has seen goes to the end.
+    reach = cap + cap // 2
+    found = _found("by_authors", known, {"reach": reach}, {}, deadline)
+    seen = _answer(asked_seen, deadline)
+    proposed = cut(found, seen, cap=cap, copies=_COPIES, reach=reach)
+    if not proposed.exact:
+        # There is more than could be read. The server cuts, and nothing lies beyond what it sends.
+        more = _found("by_authors_cut", known, {"copies": _COPIES, "cap": cap}, {"seen_by_viewer": seen}, deadline)
+        proposed = cut(more, seen, cap=cap, copies=_COPIES, reach=len(more) + 1)
     hot = _answer(asked_hot, deadline)
-    others = [one.post.id for one in found if one.post.id not in hot.counts]
-    return found, counters(others, deadline.left())
-
-
-def _by_authors_cut(known: _Viewer, seen: set[str], deadline: Deadline) -> list[Found]:
-    """The same posts, when there is more than could be read: cut by the server."""
-    limits = _limits()
-    numbers = {"copies": limits["copies"], "cap": limits["cap"]}
-    return _found("by_authors_cut", known, numbers, {"seen_by_viewer": seen}, deadline)
+    posts = {post.id for post in chain(proposed.followees, proposed.closest)}
+    return proposed, counters(posts - hot.counts.keys(), deadline.left())
 
 
 def _found(
