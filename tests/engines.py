@@ -33,6 +33,9 @@ SECRETS = {
     "DJANGO_SECRET_KEY": "only-for-tests-only-for-tests-only-for-tests-only-for-tests",
     "JWT_SECRET": "only-for-tests-only-for-tests-only",
 }
+# A stack of tests ends before it is worth that Java compiles anything thoroughly: two fifths of the work of Kafka and
+# Connect went into that.
+os.environ.setdefault("NOVA_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 _ending = ExitStack()
 _stack: Any = None

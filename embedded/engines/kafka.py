@@ -13,6 +13,8 @@ from embedded.ports import answers as port_answers
 from embedded.service import Startable
 
 HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
+# A program that soon ends is not worth being compiled twice.
+_SHORT = "-XX:TieredStopAtLevel=1"
 MEBIBYTE = 1024 * 1024
 
 
@@ -85,7 +87,7 @@ class Kafka(Startable):
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             options = ("format", "--standalone", f"--cluster-id={cluster}", f"--config={configuration}")
             run_tool(
-                [*jars.java(*HEAP), "kafka.tools.StorageTool", *options],
+                [*jars.java(*HEAP, _SHORT), "kafka.tools.StorageTool", *options],
                 purpose="prepare Kafka's storage",
                 environment=self.environment(),
             )
