@@ -7,7 +7,6 @@ import threading
 from collections.abc import Collection
 from time import monotonic
 from typing import TypedDict
-from uuid import UUID
 
 from django.db import DatabaseError
 
@@ -61,14 +60,11 @@ def _read(ids: Collection[str], now: float) -> dict[str, Card]:
     if not ids or now < _again_at:
         return {}
     try:
-        rows = selectors.member_cards({UUID(identifier) for identifier in ids})
+        rows = selectors.member_cards(ids)
     except DatabaseError:
         _again_at = monotonic() + _LEAVE_ALONE_SECONDS
         return {}
-    read = {
-        str(key): Card(id=str(key), username=row["username"], display_name=row["display_name"])
-        for key, row in rows.items()
-    }
+    read = {key: Card(id=key, username=row["username"], display_name=row["display_name"]) for key, row in rows.items()}
     with _lock:
         while _remembered and len(_remembered) + len(read) > _SIZE:
             del _remembered[next(iter(_remembered))]

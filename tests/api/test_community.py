@@ -333,7 +333,8 @@ def test_selectors_for_ranking_and_feeds(ann, bob, make_member, django_assert_nu
         assert selectors.recent_posts(since, 10, {cas}) == []
         assert selectors.authors_of([old.id, uuid4()]) == {old.id: cas}
         assert selectors.posts_by_ids([old.id, new.id]) == {old.id: old, new.id: new}
-        assert selectors.member_cards([cas, uuid4()]) == {cas: {"id": cas, "username": "cas", "display_name": "cas"}}
+        card = {"id": str(cas), "username": "cas", "display_name": "cas"}
+        assert selectors.member_cards([str(cas), str(uuid4())]) == {str(cas): card}
         assert selectors.hidden_authors(ann) == set()
 
 
