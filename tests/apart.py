@@ -101,8 +101,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     said = _log().read_text(errors="replace")
     if _beside.exit_code() == 0:
         # Who keeps only the end of an output shall find our own failures there.
-        lines = said.splitlines()
-        terminalreporter.write_line(next(line for line in reversed(lines) if line.startswith("=")))
+        summaries = [line for line in said.splitlines() if line.startswith("=")]
+        terminalreporter.write_line(summaries[-1] if summaries else said)
         return
     terminalreporter.write(said)
     terminalreporter.write_line("Of these, some failed; the line below counts the others.", red=True)

@@ -45,7 +45,7 @@ def community(world: World) -> Community:
         world.sql("INSERT INTO blocks (blocker_id, blocked_id, kind) VALUES (%s, %s, 'mute')", c, reader)
     made.check()
     # The reactions of other tests have no rows, and to even them out takes longer than the patience of a run.
-    wait_until(lambda: verify("--repair")[0] != 1, "copies and counts that are right", 240)
+    wait_until(lambda: verify("--repair")[0] in (0, 2), "copies and counts that are right", 240)
     return made
 
 
