@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.db import connection
 
-from clickhouse_sql import cluster, schema
+from clickhouse_sql import cluster, memory, schema
 from clickhouse_sql.schema import Script
 from nova import clickhouse
 from nova.errors import Permanent
@@ -38,7 +38,8 @@ def _alone() -> Iterator[None]:
 def migrate(report: Callable[[str], None] = lambda line: None) -> int:
     """Make the database and everything in it; how many scripts ran. `report` is told each script's name.
 
-    On a cluster every statement reaches every host; what the host asked has already is not counted.
+    On a cluster every statement reaches every host; what the host asked has already is not counted. What is held in
+    memory is made anew each time.
 
     Raises `nova.errors.NovaError` when ClickHouse refuses a statement; what ran before it stays, and running again
     goes on from there.
@@ -77,6 +78,11 @@ def migrate(report: Callable[[str], None] = lambda line: None) -> int:
                 # Another host of the cluster may have been down then, or be new.
                 if absent or on:
                     clickhouse.command(statement)
+        if memory.wanted() and memory.NAME not in present:
+            report(memory.NAME)
+            ran += 1
+        # Also when it is there: whom it reads as may have changed.
+        memory.renew()
     return ran
 
 

@@ -28,12 +28,19 @@ def _statements(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" ;\n"))
 
 
+def _ended(script: Script) -> Script:
+    return Script(script.name, tuple(statement.rstrip(";") for statement in script.statements))
+
+
 def declared() -> list[Script]:
     """Tables, then the views that join them: running all of them on an empty database makes the whole schema."""
-    return [
-        Script(script.name, tuple(statement.rstrip(";") for statement in script.statements))
-        for script in (*_read("tables"), *_read("views"))
-    ]
+    return [_ended(script) for script in (*_read("tables"), *_read("views"))]
+
+
+def dictionary(name: str) -> Script:
+    """What makes a dictionary: its own statement and the query that it reads, with `{names}` left to be filled in."""
+    (script,) = (one for one in _read("dictionaries") if one.name == f"dictionaries/{name}.sql")
+    return _ended(script)
 
 
 def changes() -> list[Script]:

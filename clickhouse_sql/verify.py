@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from clickhouse_sql import cluster, schema
+from clickhouse_sql import cluster, memory, schema
 from nova import clickhouse
 
 _TABLES = """
-SELECT name, engine, engine_full, partition_key, sorting_key, primary_key, as_select
+SELECT name, engine, engine_full, partition_key, sorting_key, primary_key, as_select, create_table_query
 FROM system.tables WHERE database = {db:String} AND name NOT LIKE '.inner%' AND name != 'schema_changes'
 """
 _COLUMNS = """
@@ -51,6 +51,9 @@ def differences() -> list[Difference]:
             # The scratch database is on this host alone, of a cluster too.
             for statement in (cluster.render(script, name, everywhere=False) if name else script).statements:
                 clickhouse.command(statement, database=scratch)
+        if memory.wanted():
+            # Its password is nobody's to see, so another one is no difference here.
+            clickhouse.command(memory.statement({**settings.CLICKHOUSE, "database": scratch}), database=scratch)
         wanted = _facts(scratch)
     finally:
         clickhouse.command(f"DROP DATABASE IF EXISTS `{scratch}` SYNC")
@@ -66,8 +69,11 @@ def _facts(database: str) -> dict[tuple[str, str], str]:
     """What the server says of a database: (table, what) → text, the database's own name taken out."""
     asked = {"db": database}
     facts: dict[tuple[str, str], str] = {}
-    for name, engine, full, partition, sorting, primary, select in clickhouse.query(_TABLES, asked):
+    for name, engine, full, partition, sorting, primary, select, query in clickhouse.query(_TABLES, asked):
         facts[name, "engine"] = engine
+        if engine == "Dictionary":
+            facts[name, "definition"] = query
+            continue
         if engine == "MaterializedView":
             facts[name, "select"] = select
             continue

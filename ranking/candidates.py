@@ -1,9 +1,10 @@
 """What could stand in a viewer's feed: three sources and what is known of them, asked of ClickHouse in one deadline.
 
-First whom the viewer follows, whom they must not see and with whom they had to do; then the posts of the authors that
-two of the sources name, in one read, beside what the viewer has seen and what is hot for everyone; then the counts of
-what they proposed. Each source is ordered before it is cut, posts not yet seen first, so that filtering never leaves a
-page short. Own posts, deleted posts, and authors blocked either way or muted never come out of here.
+First whom the viewer follows and with whom they had to do; then the posts of the authors that two of the sources name,
+in one read, with the counts that the server holds in memory; beside it whom the viewer must not see, what they have
+seen, and what is hot for everyone; then the counts that are lacking. Each source is ordered before it is cut, posts not
+yet seen first, so that filtering never leaves a page short. Own posts, deleted posts, and authors blocked either way or
+muted never come out of here.
 """
 
 import threading
@@ -23,10 +24,10 @@ from django.conf import settings
 
 from nova import clickhouse, metrics
 from nova.errors import Transient
-from ranking import authors, queries, trending
+from ranking import authors, queries, recent, trending
 from ranking.merge import Candidate, Post, merge
 from ranking.scoring import Counts
-from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Cut, Found, cut
+from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Cut, Source, cut
 
 T = TypeVar("T")
 
@@ -44,18 +45,19 @@ class Gathered:
 
 class _Viewer:
     """What is known of a viewer at a time. hidden: authors whose posts are not for them, themselves among these;
-    followed, closest: the authors they follow, and had most to do with, of the others."""
+    followees, closest: the two sources that name authors, whom the viewer follows, and had most to do with."""
 
-    def __init__(self, hidden: set[str], followed: set[str], interactions: dict[str, int], now: datetime) -> None:
-        self.hidden, self.followed = hidden, followed - hidden
+    def __init__(self, hidden: set[str], followed: set[str], interactions: Mapping[str, int], now: datetime) -> None:
+        self.hidden = hidden
         known = [(-number, author) for author, number in interactions.items() if author not in hidden]
-        self.closest = {author for _, author in sorted(known)[: settings.AFFINITY_AUTHORS]}
-        self.followee_after = now - timedelta(hours=settings.FOLLOWEE_HOURS)
-        self.closest_after = now - timedelta(hours=settings.AFFINITY_POST_HOURS)
+        closest = {author for _, author in sorted(known)[: settings.AFFINITY_AUTHORS]}
+        self.followees = Source(followed - hidden, now - timedelta(hours=settings.FOLLOWEE_HOURS))
+        self.closest = Source(closest, now - timedelta(hours=settings.AFFINITY_POST_HOURS))
 
     def likely_authors(self) -> list[str]:
         """Whose names the feed will need."""
-        return list(islice(chain(self.closest, self.followed - self.closest), _NAMES))
+        followed, closest = self.followees.authors, self.closest.authors
+        return list(islice(chain(closest, (one for one in followed if one not in closest)), _NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,9 @@ _SCATTERED = {
     "optimize_move_to_prewhere": 0,
     "use_query_condition_cache": 0,
 }
-# A second thread of the server costs more than it spares. (Of the counts there are enough for two.)
-_FEW = {**_SCATTERED, "max_threads": 1}
+# A second thread of the server costs more than it spares. (Of the counts there are enough for two.) So does reading the
+# texts only after the order is known, for rows that are all sent.
+_FEW = {**_SCATTERED, "max_threads": 1, "query_plan_optimize_lazy_materialization": 0}
 # Of the newest posts that say the same, so many compete for the one place that they get.
 _COPIES = 10
 # Who follows more has most of them not in the feed.
@@ -121,19 +124,23 @@ def gather(viewer: str, now: datetime) -> Gathered:
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
     asked_hot = _ask(_hottest, now, deadline)
     asked_interactions = _ask(_interactions, viewer, now, deadline)
-    hidden, followed = _answer(_ask(_graph, viewer, deadline), deadline)
+    followed = _answer(_ask(_followed, viewer, deadline), deadline)
     interactions = _answer(asked_interactions, deadline)
-    known = _Viewer(hidden, followed, interactions, now)
-    asked_seen = _ask(_seen, viewer, now, deadline)
-    asked_posts = _ask(_of_authors, known, asked_seen, asked_hot, deadline)
+    asked_limits = _ask(_hidden_and_seen, viewer, now, deadline)
+
+    def as_seen_by(hidden: set[str]) -> _Viewer:
+        return _Viewer(hidden | {viewer}, followed, interactions, now)
+
+    asked_posts = _ask(_of_authors, as_seen_by, asked_limits, asked_hot, deadline)
     # Meanwhile the names, which the entries will need.
-    authors.cards(known.likely_authors())
-    seen, hot = _answer(asked_seen, deadline), _answer(asked_hot, deadline)
+    authors.cards(as_seen_by(set()).likely_authors())
+    hidden, seen = _answer(asked_limits, deadline)
+    hot = _answer(asked_hot, deadline)
     of_authors, counts = _answer(asked_posts, deadline)
     counts |= hot.counts
     proposals = {
         FOLLOWEES: of_authors.followees,
-        TRENDING: _shown_to(known, seen, hot.posts),
+        TRENDING: _shown_to(hidden | {viewer}, seen, hot.posts),
         AFFINITY: of_authors.closest,
     }
     if not any(proposals.values()):
@@ -178,11 +185,9 @@ def forget() -> None:
     _hot = _NOTHING_HOT
 
 
-def _graph(viewer: str, deadline: Deadline) -> tuple[set[str], set[str]]:
-    """Whose posts are not for the viewer, themselves among these; whom they follow."""
-    rows = clickhouse.query(queries.sql("graph"), {"viewer": viewer}, timeout=deadline.left(), server_settings=_FEW)
-    hidden = {identifier for what, identifier in rows if what == "hidden"}
-    return hidden | {viewer}, {identifier for what, identifier in rows if what == "followed"}
+def _followed(viewer: str, deadline: Deadline) -> set[str]:
+    rows = clickhouse.query(queries.sql("followed"), {"viewer": viewer}, timeout=deadline.left(), server_settings=_FEW)
+    return {identifier for (identifier,) in rows}
 
 
 def _interactions(viewer: str, now: datetime, deadline: Deadline) -> dict[str, int]:
@@ -193,43 +198,72 @@ def _interactions(viewer: str, now: datetime, deadline: Deadline) -> dict[str, i
     )
 
 
-def _seen(viewer: str, now: datetime, deadline: Deadline) -> set[str]:
+def _hidden_and_seen(viewer: str, now: datetime, deadline: Deadline) -> tuple[set[str], set[str]]:
+    """Authors whose posts are not for the viewer; posts they have seen."""
     parameters = {"viewer": viewer, "seen_after": seen_after(now)}
-    rows = clickhouse.query(queries.sql("seen"), parameters, timeout=deadline.left(), server_settings=_FEW)
-    return {identifier for (identifier,) in rows}
+    ((hidden, seen),) = clickhouse.query(
+        queries.sql("hidden_and_seen"), parameters, timeout=deadline.left(), server_settings=_FEW
+    )
+    return set(hidden), set(seen)
 
 
 def _of_authors(
-    known: _Viewer, asked_seen: "Future[set[str]]", asked_hot: "Future[_Hot]", deadline: Deadline
+    as_seen_by: Callable[[set[str]], _Viewer],
+    asked_limits: "Future[tuple[set[str], set[str]]]",
+    asked_hot: "Future[_Hot]",
+    deadline: Deadline,
 ) -> tuple[Cut, dict[str, Counts]]:
-    """What the followees and the closest authors propose; the counts of those posts that are not hot."""
+    """What the followees and the closest authors propose; the counts of those posts that are not hot.
+
+    as_seen_by: the viewer, by the authors hidden from them, which are asked for at the same time.
+    """
+    in_memory = recent.serve(deadline.left())
     cap = settings.CANDIDATES_PER_SOURCE
-    # What is read goes beyond the cap, since what the viewer has seen goes to the end.
-    reach = cap + cap // 2
-    found = _found("by_authors", known, {"reach": reach}, {}, deadline)
-    seen = _answer(asked_seen, deadline)
-    proposed = cut(found, seen, cap=cap, copies=_COPIES, reach=reach)
+    # What is read goes beyond the caps, since what the viewer has seen goes to the end.
+    reach = 3 * cap
+    supposed = as_seen_by(set())
+    rows = _found("by_authors", supposed, {"reach": reach}, {}, in_memory, deadline)
+    hidden, seen = _answer(asked_limits, deadline)
+    known = as_seen_by(hidden)
+    if not known.closest.authors <= supposed.closest.authors:
+        # Others take the places of those who are hidden.
+        rows = _found("by_authors", known, {"reach": reach}, {}, in_memory, deadline)
+    proposed = _cut(rows, known, seen, reach)
     if not proposed.exact:
         # There is more than could be read. The server cuts, and nothing lies beyond what it sends.
-        more = _found("by_authors_cut", known, {"copies": _COPIES, "cap": cap}, {"seen_by_viewer": seen}, deadline)
-        proposed = cut(more, seen, cap=cap, copies=_COPIES, reach=len(more) + 1)
+        numbers, lists = {"copies": _COPIES, "cap": cap}, {"seen_by_viewer": seen}
+        rows = _found("by_authors_cut", known, numbers, lists, in_memory, deadline)
+        proposed = _cut(rows, known, seen, len(rows) + 1)
+    counts = {row[0]: Counts(*row[7]) for row in rows if row[6]} if in_memory else {}
     hot = _answer(asked_hot, deadline)
     posts = {post.id for post in chain(proposed.followees, proposed.closest)}
-    return proposed, counters(posts - hot.counts.keys(), deadline.left())
+    return proposed, counts | counters(posts - hot.counts.keys() - counts.keys(), deadline.left())
+
+
+def _cut(rows: Sequence[Sequence[Any]], known: _Viewer, seen: Collection[str], reach: int) -> Cut:
+    posts = [_post(row, row[0] in seen) for row in rows]
+    cap = settings.CANDIDATES_PER_SOURCE
+    return cut(posts, known.followees, known.closest, cap=cap, copies=_COPIES, reach=reach)
 
 
 def _found(
-    name: str, known: _Viewer, numbers: Mapping[str, int], more: Mapping[str, Collection[str]], deadline: Deadline
-) -> list[Found]:
+    name: str,
+    known: _Viewer,
+    numbers: Mapping[str, int],
+    more: Mapping[str, Collection[str]],
+    in_memory: bool,
+    deadline: Deadline,
+) -> list[Any]:
+    """The rows of posts; with the counts that are in memory, if they are to be taken from there."""
     parameters = {
-        "followee_after": queries.moment(known.followee_after),
-        "closest_after": queries.moment(known.closest_after),
+        "followee_after": queries.moment(known.followees.after),
+        "closest_after": queries.moment(known.closest.after),
         **numbers,
     }
-    lists = {"followed_authors": known.followed, "closest_authors": known.closest, **more}
+    lists = {"followed_authors": known.followees.authors, "closest_authors": known.closest.authors, **more}
     tables = {table: ([("id", "UUID")], [(identifier,) for identifier in ids]) for table, ids in lists.items()}
-    rows = clickhouse.query(queries.sql(name), parameters, timeout=deadline.left(), tables=tables, server_settings=_FEW)
-    return [Found(_post((*row[:6], False)), bool(row[6]), bool(row[7])) for row in rows]
+    sql = queries.sql(name, "recent_counts") if in_memory else queries.sql(name)
+    return clickhouse.query(sql, parameters, timeout=deadline.left(), tables=tables, server_settings=_FEW)
 
 
 def _hottest(now: datetime, deadline: Deadline) -> _Hot:
@@ -257,22 +291,20 @@ def _hottest(now: datetime, deadline: Deadline) -> _Hot:
         _reading_hot.release()
 
 
-def _shown_to(known: _Viewer, seen: Collection[str], posts: Iterable[Post]) -> list[Post]:
-    """Of posts that are the same for everyone, those for this viewer: the hottest that they have not seen first."""
-    mine = [
-        post._replace(seen=True) if post.id in seen else post for post in posts if post.author_id not in known.hidden
-    ]
+def _shown_to(hidden: Collection[str], seen: Collection[str], posts: Iterable[Post]) -> list[Post]:
+    """Of posts that are the same for everyone, those for one viewer: the hottest that they have not seen first."""
+    mine = [post._replace(seen=True) if post.id in seen else post for post in posts if post.author_id not in hidden]
     mine.sort(key=attrgetter("seen"))
     return mine[: settings.CANDIDATES_PER_SOURCE]
 
 
 def _read(name: str, parameters: Mapping[str, Any], timeout: float) -> list[Post]:
-    return [_post(row) for row in clickhouse.query(queries.sql(name), parameters, timeout=timeout)]
+    return [_post(row, row[6]) for row in clickhouse.query(queries.sql(name), parameters, timeout=timeout)]
 
 
-def _post(row: Sequence[Any]) -> Post:
+def _post(row: Sequence[Any], seen: Any) -> Post:
     """Of a row with the time in microseconds: as a whole number it travels faster than as a time."""
-    identifier, author, microseconds, text, media, content_key, seen = row
+    identifier, author, microseconds, text, media, content_key, *_ = row
     created_at = _EPOCH + timedelta(microseconds=microseconds)
     return Post(identifier, author, created_at, text, media, content_key, bool(seen))
 

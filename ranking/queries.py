@@ -9,10 +9,11 @@ _PARTS = ("hidden", "seen")
 
 
 @cache
-def sql(name: str) -> str:
-    """The text of {name}.sql, each `/*part*/` in it replaced by _part.sql."""
+def sql(name: str, *more: str) -> str:
+    """The text of {name}.sql, each `/*part*/` in it replaced by _part.sql. more: the parts that are not always wanted;
+    left out, they are comments."""
     text = (_FOLDER / f"{name}.sql").read_text()
-    for part in _PARTS:
+    for part in (*_PARTS, *more):
         if f"/*{part}*/" in text:
             text = text.replace(f"/*{part}*/", (_FOLDER / f"_{part}.sql").read_text().strip())
     return text

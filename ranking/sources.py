@@ -1,9 +1,9 @@
 """From the newest posts of some authors to what two of the sources propose: the unseen first. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
-from itertools import compress
 from typing import NamedTuple
 
 from ranking.merge import Post
@@ -15,12 +15,11 @@ AFFINITY = "affinity"
 NEWEST = "newest"
 
 
-class Found(NamedTuple):
-    """A post, and whether each of the two sources may propose it."""
+class Source(NamedTuple):
+    """Whose posts a source may propose, by id of the author, and since when."""
 
-    post: Post
-    of_followee: bool
-    of_closest: bool
+    authors: AbstractSet[str]
+    after: datetime
 
 
 class Cut(NamedTuple):
@@ -31,21 +30,19 @@ class Cut(NamedTuple):
     exact: bool
 
 
-def cut(found: Sequence[Found], seen: Collection[str], *, cap: int, copies: int, reach: int) -> Cut:
+def cut(posts: Sequence[Post], followees: Source, closest: Source, *, cap: int, copies: int, reach: int) -> Cut:
     """At most `cap` posts for each source: what the viewer has not seen, then what they have, each newest first. Of
     posts that say the same, `copies` compete in each.
 
-    found: newest first; of those of one source, of the other, and of both, the newest `reach` each. seen: ids.
+    posts: newest first, of all that the sources may propose the newest `reach`; others among them are left out.
     """
-    ordered = _unseen_first(found, seen)
-    followees = _best((one.post for one in ordered if one.of_followee), cap, copies)
-    closest = _best((one.post for one in ordered if one.of_closest), cap, copies)
-    exact = True
-    for sources, count in Counter((one.of_followee, one.of_closest) for one in found).items():
-        if count >= reach:
-            *_, oldest = (one.post.created_at for one in found if one[1:] == sources)
-            exact = exact and all(_is_full(posts, cap, oldest) for posts in compress((followees, closest), sources))
-    return Cut(followees, closest, exact)
+    ordered = [post for post in posts if not post.seen] + [post for post in posts if post.seen]
+    of_followees, of_closest = (
+        _best((post for post in ordered if post.author_id in authors and post.created_at >= after), cap, copies)
+        for authors, after in (followees, closest)
+    )
+    exact = len(posts) < reach or all(_is_full(best, cap, posts[-1].created_at) for best in (of_followees, of_closest))
+    return Cut(of_followees, of_closest, exact)
 
 
 def _best(posts: Iterable[Post], cap: int, copies: int) -> list[Post]:
@@ -58,14 +55,6 @@ def _best(posts: Iterable[Post], cap: int, copies: int) -> list[Post]:
             said[post.content_key] += 1
             best.append(post)
     return best
-
-
-def _unseen_first(found: Iterable[Found], seen: Collection[str]) -> list[Found]:
-    """In the same order otherwise; what the viewer has seen is marked."""
-    parts: tuple[list[Found], list[Found]] = [], []
-    for one in found:
-        parts[one.post.id in seen].append(one)
-    return parts[False] + [one._replace(post=one.post._replace(seen=True)) for one in parts[True]]
 
 
 def _is_full(posts: Sequence[Post], cap: int, before: datetime) -> bool:

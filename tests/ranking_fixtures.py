@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from nova import clickhouse, redis
-from ranking import authors, breaker, cache, candidates, experiments, hotlist, snapshot, trending
+from ranking import authors, breaker, cache, candidates, experiments, hotlist, recent, snapshot, trending
 from tests.feeds import Feeds
 
 TABLES = (
@@ -62,8 +62,9 @@ def _reconnect() -> None:
 
 
 @pytest.fixture
-def feeds(ranking_clickhouse: None, db: None, patient: None) -> Iterator[Feeds]:
-    """An empty ClickHouse; nothing kept of trends, breakers or deleted posts."""
+def feeds(ranking_clickhouse: None, db: None, patient: None, settings) -> Iterator[Feeds]:
+    """An empty ClickHouse; nothing kept of trends, breakers or deleted posts; what was counted is read at once."""
+    settings.COUNTS_MEMORY_SECONDS = 0
     for table in TABLES:
         clickhouse.command(f"TRUNCATE TABLE {table}")
     forget()
@@ -76,9 +77,10 @@ def forget() -> None:
     cache.reset()
     authors.forget()
     candidates.forget()
+    recent.forget()
     breaker.clickhouse.forget()
     experiments.forget()
     kept = [key(window) for key in (trending.key, hotlist.key) for window in trending.WINDOWS]
     redis.durable().delete(breaker.clickhouse.key)
-    keys = [snapshot.GONE, *kept]
+    keys = [snapshot.GONE, recent.LOADING, *kept]
     redis.cache().delete(*keys)

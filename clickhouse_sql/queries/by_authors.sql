@@ -1,6 +1,7 @@
--- The newest posts of whom the viewer follows, and of the authors with whom they had most to do: one read for both
--- sources, since many authors are both. Of the posts of one source, of the other, and of both, `reach` each come out,
--- newest first: the reader knows what the viewer has seen, and cuts (ranking/sources.py).
+-- The newest posts of whom the viewer follows, and of the authors with whom they had most to do, the newest `reach` of
+-- all: one read for both sources, since many authors are both. The reader knows which source may propose which, and what
+-- the viewer has seen, and cuts (ranking/sources.py).
+-- With the part recent_counts also: whether the server holds the counts of such a post in memory, and these counts.
 -- followed_authors and closest_authors travel with the query. All conditions of PREWHERE are on the sorting key, which
 -- FINAL needs.
 SELECT
@@ -9,10 +10,9 @@ SELECT
     toUnixTimestamp64Micro(created_at),
     text,
     media,
-    content_key,
-    author_id IN followed_authors AND created_at >= {followee_after:DateTime64(6, 'UTC')} AS of_followee,
-    author_id IN closest_authors AND created_at >= {closest_after:DateTime64(6, 'UTC')} AS of_closest
+    content_key/*recent_counts*/
 FROM posts_by_author FINAL
-PREWHERE of_followee OR of_closest
+PREWHERE (author_id IN followed_authors AND created_at >= {followee_after:DateTime64(6, 'UTC')})
+    OR (author_id IN closest_authors AND created_at >= {closest_after:DateTime64(6, 'UTC')})
 ORDER BY created_at DESC, id DESC
-LIMIT {reach:UInt32} BY of_followee, of_closest
+LIMIT {reach:UInt32}

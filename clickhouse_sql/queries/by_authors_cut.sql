@@ -2,11 +2,17 @@
 -- source, of the other, and of both, `cap` each, which hold the first `cap` of either source. Many copies of one text
 -- must not take the places of all others: the newest `copies` of them compete.
 -- followed_authors, closest_authors and seen_by_viewer travel with the query.
-SELECT post, author, toUnixTimestamp64Micro(created_at), text, media, content_key, of_followee, of_closest
+SELECT
+    toString(id),
+    toString(author_id),
+    toUnixTimestamp64Micro(created_at),
+    text,
+    media,
+    content_key/*recent_counts*/
 FROM (
     SELECT
-        toString(id) AS post,
-        toString(author_id) AS author,
+        id,
+        author_id,
         created_at,
         text,
         media,
@@ -20,5 +26,5 @@ FROM (
     ORDER BY seen, created_at DESC, id DESC
     LIMIT {copies:UInt32} BY if(content_key = 0, toUInt128(id), content_key)
 )
-ORDER BY seen, created_at DESC, toUUID(post) DESC
+ORDER BY seen, created_at DESC, id DESC
 LIMIT {cap:UInt32} BY of_followee, of_closest

@@ -25,6 +25,11 @@ CLICKHOUSE: dict[str, Any] = {
 CLICKHOUSE_CLUSTER = env.text("CLICKHOUSE_CLUSTER", "")
 if not re.fullmatch(r"[\w-]*", CLICKHOUSE_CLUSTER):
     env.problem("CLICKHOUSE_CLUSTER", "is no cluster's name. Set it to letters, digits, _ and -")
+# The server holds the counts of recent posts in memory, and a feed takes them from there while they are no older than
+# this; 0: they are always asked of the table. Not on a cluster, where each host would hold those of all.
+COUNTS_MEMORY_SECONDS = env.number("COUNTS_MEMORY_SECONDS", 0 if CLICKHOUSE_CLUSTER else 15, low=0, high=3600)
+if CLICKHOUSE_CLUSTER and COUNTS_MEMORY_SECONDS:
+    env.problem("COUNTS_MEMORY_SECONDS", "cannot be used with CLICKHOUSE_CLUSTER. Leave it out, or set it to 0")
 # What a reader of a feed may wait for ClickHouse before the breaker counts a failure.
 CLICKHOUSE_DEADLINE = env.number("CLICKHOUSE_DEADLINE_SECONDS", 1.0, low=0.05, high=60)
 CLICKHOUSE_POOL = env.whole("CLICKHOUSE_POOL", 12, low=1, high=200)

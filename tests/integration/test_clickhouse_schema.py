@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from clickhouse_sql import schema
+from clickhouse_sql import memory, schema
 from clickhouse_sql.verify import differences
 from nova import clickhouse
 
@@ -26,6 +26,7 @@ def database(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for script in schema.declared():
         for statement in script.statements:
             clickhouse.command(statement)
+    memory.renew()
     yield DATABASE
     clickhouse.command(f"DROP DATABASE {DATABASE} SYNC", database="default")
 
@@ -54,6 +55,12 @@ def test_what_the_deployment_made_is_as_declared(prepared: Any) -> None:
             "mv_event_ids",
             "select",
         ),
+        (memory.DROP, "recent_counts", "definition"),
+        (
+            memory.statement({"database": DATABASE, "user": "default", "password": ""}).replace("- 8", "- 1"),
+            "recent_counts",
+            "definition",
+        ),
     ],
 )
 def test_every_kind_of_difference_is_found(database: str, spoil: str, table: str, what: str) -> None:
@@ -79,6 +86,31 @@ def test_a_key_that_is_not_the_declared_one_is_found(database: str) -> None:
     assert found["sorting key"].wanted == "user_id, post_id"
 
 
+def test_a_dictionary_that_is_not_wanted_is_found(database: str, settings: Any) -> None:
+    settings.COUNTS_MEMORY_SECONDS = 0
+    assert {(found.table, found.wanted) for found in differences()} == {("recent_counts", "")}
+
+
+def test_what_is_printed_makes_the_whole_schema_and_tells_no_password(
+    prepared: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(settings.CLICKHOUSE, "password", "not for everyone")
+    said = StringIO()
+    call_command("migrate_clickhouse", "--print", stdout=said)
+    printed, before = said.getvalue(), settings.CLICKHOUSE["database"]
+    assert "CREATE OR REPLACE DICTIONARY recent_counts" in printed
+    assert "not for everyone" not in printed
+    monkeypatch.undo()
+    monkeypatch.setitem(settings.CLICKHOUSE, "database", f"{DATABASE}_printed")
+    clickhouse.command(f"CREATE DATABASE {DATABASE}_printed", database="default")
+    try:
+        for statement in printed.split(";\n")[:-1]:
+            clickhouse.command(statement.replace(f"`{before}`", f"`{DATABASE}_printed`"))
+        assert differences() == []
+    finally:
+        clickhouse.command(f"DROP DATABASE {DATABASE}_printed SYNC", database="default")
+
+
 def test_kafka_engine_is_never_declared() -> None:
     assert not any("Kafka" in statement for script in schema.declared() for statement in script.statements)
 
@@ -89,7 +121,10 @@ def test_the_changes_bring_an_older_schema_to_the_declared_one(database: str) ->
     for table in ("post_counters", "user_author_90d", "seen_posts"):
         for setting in ("min_compress_block_size", "max_compress_block_size", "min_age_to_force_merge_seconds"):
             clickhouse.command(f"ALTER TABLE {table} RESET SETTING {setting}")
-    assert {difference.table for difference in differences()} == {"post_counters", "user_author_90d", "seen_posts"}
+    for column in ("text", "media"):
+        clickhouse.command(f"ALTER TABLE posts_by_author MODIFY COLUMN {column} String CODEC(ZSTD(3))")
+    older = {"post_counters", "user_author_90d", "seen_posts", "posts_by_author"}
+    assert {difference.table for difference in differences()} == older
     for script in schema.changes():
         for statement in script.statements:
             clickhouse.command(statement)

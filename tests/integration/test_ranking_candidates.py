@@ -216,6 +216,18 @@ def test_hidden_authors_take_no_room(feeds: Feeds, settings) -> None:
     assert ids(feeds, viewer) == texts(*wanted)
 
 
+@pytest.mark.parametrize("kind", ["block", "mute"])
+def test_a_hidden_author_takes_nobodys_place_among_the_closest(feeds: Feeds, settings, kind: str) -> None:
+    settings.AFFINITY_AUTHORS = 2
+    viewer, first, second, third, fourth = (member() for _ in range(5))
+    for times, author in enumerate((fourth, third, second, first), start=1):
+        feeds.act(viewer, feeds.post(author, hours_ago=300), "like", times=times, hours_ago=24)
+    posts = {author: feeds.post(author, hours_ago=100) for author in (first, second, third, fourth)}
+    assert ids(feeds, viewer) == texts(posts[first], posts[second])
+    feeds.hide(viewer, first, kind)
+    assert ids(feeds, viewer) == texts(posts[second], posts[third])
+
+
 def test_copies_of_one_text_take_no_room(feeds: Feeds, settings) -> None:
     settings.CANDIDATES_PER_SOURCE = 30
     viewer, loud, quiet, closest = member(), member(), member(), member()

@@ -3,7 +3,7 @@ from argparse import ArgumentParser
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from clickhouse_sql import cluster, schema
+from clickhouse_sql import cluster, memory, schema
 from clickhouse_sql.migrate import migrate
 from nova.errors import NovaError
 
@@ -43,3 +43,6 @@ class Command(BaseCommand):
         for script in schema.declared():
             for statement in (cluster.render(script, name) if name else script).statements:
                 self.stdout.write(f"{statement};\n")
+        if memory.wanted() and not name:
+            where = {**settings.CLICKHOUSE, "password": "the password of this user"}
+            self.stdout.write(f"{memory.statement(where)};\n")

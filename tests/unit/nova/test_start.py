@@ -1,5 +1,6 @@
 """What a process of Nova's takes before it does anything."""
 
+import os
 import subprocess
 import sys
 
@@ -17,3 +18,15 @@ def test_the_driver_keeps_few_days_and_finds_the_others() -> None:
     days, far, before = found.stdout.split()
     assert int(days) < 10_000
     assert (far, before) == ("2161-08-27", "-1")
+
+
+def test_a_cluster_holds_no_counts_in_memory() -> None:
+    given = {**os.environ, "CLICKHOUSE_CLUSTER": "nova"}
+    start = [sys.executable, "-c", "import django; django.setup(); print(django.conf.settings.COUNTS_MEMORY_SECONDS)"]
+    found = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
+    assert float(found.stdout) == 0, found.stderr
+    refused = subprocess.run(
+        start, capture_output=True, text=True, timeout=60, env={**given, "COUNTS_MEMORY_SECONDS": "15"}
+    )
+    assert refused.returncode == 1
+    assert "COUNTS_MEMORY_SECONDS: cannot be used with CLICKHOUSE_CLUSTER" in refused.stderr

@@ -1,0 +1,35 @@
+"""When counts in ClickHouse's memory are believed, and when they are loaded anew: by what the server says of them."""
+
+import pytest
+
+from ranking.recent import Memory
+
+MOST = 15.0
+GOOD = Memory(loaded=True, loading=False, failed=False, age=3.0, took=0.2, changed=True)
+
+
+@pytest.mark.parametrize(
+    ("held", "serves", "is_due"),
+    [
+        (GOOD, True, False),
+        (GOOD._replace(age=6.0), True, True),
+        (GOOD._replace(age=15.0), True, True),
+        (GOOD._replace(age=16.0), False, True),
+        # Nothing was counted since: they are as right as they were, and there is nothing to load.
+        (GOOD._replace(age=9999.0, changed=False), True, False),
+        # They could not be loaded again: whether anything was counted since the last try says nothing.
+        (GOOD._replace(age=16.0, changed=False, failed=True), False, True),
+        (GOOD._replace(age=6.0, changed=False, failed=True), True, True),
+        # Somebody loads them already.
+        (GOOD._replace(age=14.0, loading=True), True, False),
+        (GOOD._replace(age=16.0, loading=True), False, False),
+        # After a restart, or while they cannot be loaded at all.
+        (GOOD._replace(loaded=False), False, True),
+        (GOOD._replace(loaded=False, loading=True), False, False),
+        # What takes long is done seldom: a tenth of the time at most.
+        (GOOD._replace(age=14.0, took=2.0), True, False),
+        (GOOD._replace(age=21.0, took=2.0), False, True),
+    ],
+)
+def test_what_is_made_of_what_the_server_says(held: Memory, serves: bool, is_due: bool) -> None:
+    assert (held.serves(MOST), held.is_due(MOST)) == (serves, is_due)
