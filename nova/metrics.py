@@ -53,6 +53,11 @@ FEED_CANDIDATES = Histogram(
     ["source"],
     buckets=_SIZES,
 )
+FEED_COUNTS = Counter(
+    "nova_feed_counts",
+    "Feeds made, by where the counts of recent posts came from (memory of ClickHouse's, or table).",
+    ["source"],
+)
 BREAKER_STATE = Gauge(
     "nova_breaker_state",
     "State of a circuit breaker as this process last saw it: 0 closed, 1 half open, 2 open.",

@@ -23,7 +23,7 @@ from uuid import UUID
 from django.conf import settings
 
 from nova import clickhouse, metrics
-from nova.errors import Transient
+from nova.errors import Permanent, Transient
 from ranking import authors, queries, recent, trending
 from ranking.merge import Candidate, Post, merge
 from ranking.scoring import Counts
@@ -44,11 +44,10 @@ class Gathered:
 
 
 class _Viewer:
-    """What is known of a viewer at a time. hidden: authors whose posts are not for them, themselves among these;
-    followees, closest: the two sources that name authors, whom the viewer follows, and had most to do with."""
+    """The two sources that name authors, for a viewer at a time: followees, whom they follow, and closest, with whom
+    they had most to do; without the authors that are hidden from them."""
 
     def __init__(self, hidden: set[str], followed: set[str], interactions: Mapping[str, int], now: datetime) -> None:
-        self.hidden = hidden
         known = [(-number, author) for author, number in interactions.items() if author not in hidden]
         closest = {author for _, author in sorted(known)[: settings.AFFINITY_AUTHORS]}
         self.followees = Source(followed - hidden, now - timedelta(hours=settings.FOLLOWEE_HOURS))
@@ -57,7 +56,7 @@ class _Viewer:
     def likely_authors(self) -> list[str]:
         """Whose names the feed will need."""
         followed, closest = self.followees.authors, self.closest.authors
-        return list(islice(chain(closest, (one for one in followed if one not in closest)), _NAMES))
+        return list(islice(chain(closest, followed - closest), _NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,8 @@ _SCATTERED = {
 _FEW = {**_SCATTERED, "max_threads": 1, "query_plan_optimize_lazy_materialization": 0}
 # Of the newest posts that say the same, so many compete for the one place that they get.
 _COPIES = 10
+# Whoever follows more would often have more posts to choose from than are read: the server cuts at once.
+_MANY = 300
 # Who follows more has most of them not in the feed.
 _NAMES = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -218,23 +219,25 @@ def _of_authors(
     as_seen_by: the viewer, by the authors hidden from them, which are asked for at the same time.
     """
     in_memory = recent.serve(deadline.left())
+    metrics.FEED_COUNTS.labels("memory" if in_memory else "table").inc()
     cap = settings.CANDIDATES_PER_SOURCE
     # What is read goes beyond the caps, since what the viewer has seen goes to the end.
-    reach = 3 * cap
+    reach = 6 * cap
     supposed = as_seen_by(set())
-    rows = _found("by_authors", supposed, {"reach": reach}, {}, in_memory, deadline)
+    many = len(supposed.followees.authors) > _MANY
+    rows = [] if many else _found("by_authors", supposed, {"reach": reach}, {}, in_memory, deadline)
     hidden, seen = _answer(asked_limits, deadline)
     known = as_seen_by(hidden)
-    if not known.closest.authors <= supposed.closest.authors:
+    if not many and not known.closest.authors <= supposed.closest.authors:
         # Others take the places of those who are hidden.
         rows = _found("by_authors", known, {"reach": reach}, {}, in_memory, deadline)
     proposed = _cut(rows, known, seen, reach)
-    if not proposed.exact:
-        # There is more than could be read. The server cuts, and nothing lies beyond what it sends.
+    if many or not proposed.exact:
+        # There is more than can be read. The server cuts, and nothing lies beyond what it sends.
         numbers, lists = {"copies": _COPIES, "cap": cap}, {"seen_by_viewer": seen}
         rows = _found("by_authors_cut", known, numbers, lists, in_memory, deadline)
         proposed = _cut(rows, known, seen, len(rows) + 1)
-    counts = {row[0]: Counts(*row[7]) for row in rows if row[6]} if in_memory else {}
+    counts = {row[0]: Counts._make(row[7]) for row in rows if len(row) > 6 and row[6]}
     hot = _answer(asked_hot, deadline)
     posts = {post.id for post in chain(proposed.followees, proposed.closest)}
     return proposed, counts | counters(posts - hot.counts.keys() - counts.keys(), deadline.left())
@@ -262,8 +265,17 @@ def _found(
     }
     lists = {"followed_authors": known.followees.authors, "closest_authors": known.closest.authors, **more}
     tables = {table: ([("id", "UUID")], [(identifier,) for identifier in ids]) for table, ids in lists.items()}
-    sql = queries.sql(name, "recent_counts") if in_memory else queries.sql(name)
-    return clickhouse.query(sql, parameters, timeout=deadline.left(), tables=tables, server_settings=_FEW)
+
+    def rows(*more: str) -> list[Any]:
+        sql = queries.sql(name, *more)
+        return clickhouse.query(sql, parameters, timeout=deadline.left(), tables=tables, server_settings=_FEW)
+
+    if in_memory:
+        try:
+            return rows("recent_counts")
+        except Permanent as error:
+            recent.missed(error)
+    return rows()
 
 
 def _hottest(now: datetime, deadline: Deadline) -> _Hot:
@@ -304,8 +316,8 @@ def _read(name: str, parameters: Mapping[str, Any], timeout: float) -> list[Post
 
 def _post(row: Sequence[Any], seen: Any) -> Post:
     """Of a row with the time in microseconds: as a whole number it travels faster than as a time."""
-    identifier, author, microseconds, text, media, content_key, *_ = row
-    created_at = _EPOCH + timedelta(microseconds=microseconds)
+    identifier, author, microseconds, text, media, content_key = row[:6]
+    created_at = _EPOCH + timedelta(0, 0, microseconds)
     return Post(identifier, author, created_at, text, media, content_key, bool(seen))
 
 

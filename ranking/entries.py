@@ -8,9 +8,8 @@ rank and id together are the sort key: a feed is in falling order of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import orjson
@@ -27,8 +26,7 @@ _AUTHOR = slice(71, 107)
 _JSON = slice(107, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One post: `packed` as above, and why it stands there, where that was read."""
 
     packed: bytes

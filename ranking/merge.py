@@ -78,7 +78,7 @@ def rank(
     scored.sort(reverse=True)
     unseen: list[Ranked] = []
     seen: list[Ranked] = []
-    for item in one_per_content(item for *_, item in scored):
+    for item in one_per_content(ranked for _, _, _, ranked in scored):
         (seen if item.post.seen else unseen).append(item)
     fresh = _spread(unseen[:limit], ())
     return fresh + _spread(seen[: limit - len(fresh)], fresh)

@@ -1,6 +1,5 @@
 """From the newest posts of some authors to what two of the sources propose: the unseen first. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -46,13 +45,15 @@ def cut(posts: Sequence[Post], followees: Source, closest: Source, *, cap: int, 
 
 
 def _best(posts: Iterable[Post], cap: int, copies: int) -> list[Post]:
-    said: Counter[int] = Counter()
+    said: dict[int, int] = {}
     best: list[Post] = []
     for post in posts:
         if len(best) == cap:
             break
-        if not post.content_key or said[post.content_key] < copies:
-            said[post.content_key] += 1
+        content = post.content_key
+        before = said.get(content, 0)
+        if not content or before < copies:
+            said[content] = before + 1
             best.append(post)
     return best
 

@@ -36,6 +36,8 @@ LOGGING = {
         "django.server": {"level": "WARNING"},
         "django_structlog": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
+        # At DEBUG it writes whole statements, one of which holds a password (clickhouse_sql/memory.py).
+        "clickhouse_driver": {"level": "INFO"},
     },
 }
 structlog.configure(

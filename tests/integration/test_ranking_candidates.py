@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from ranking import pipeline
+from ranking import candidates, pipeline
 from ranking.diversity import FIRST_PLACES
 from tests.feeds import Feeds, member
 
@@ -226,6 +226,29 @@ def test_a_hidden_author_takes_nobodys_place_among_the_closest(feeds: Feeds, set
     assert ids(feeds, viewer) == texts(posts[first], posts[second])
     feeds.hide(viewer, first, kind)
     assert ids(feeds, viewer) == texts(posts[second], posts[third])
+
+
+def test_who_follows_many_gets_the_same(feeds: Feeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer, close, hidden = member(), member(), member()
+    followees = [member() for _ in range(4)]
+    feeds.follow(viewer, *followees, hidden)
+    feeds.hide(viewer, hidden, "mute")
+    for author in (close, followees[0], hidden):
+        feeds.act(viewer, feeds.post(author, hours_ago=300), "like", hours_ago=24)
+    posts = [post for author in (*followees, close, hidden) for post in feeds.posts(author, hours_ago=[1, 50, 100])]
+    for post in posts[::2]:
+        feeds.act(viewer, post, "view")
+
+    def proposed() -> dict[str, tuple[tuple[str, ...], bool]]:
+        found = candidates.gather(str(viewer), feeds.now).candidates
+        return {one.post.id: (one.sources, one.post.seen) for one in found}
+
+    few = proposed()
+    monkeypatch.setattr(candidates, "_MANY", 0)
+    assert proposed() == few
+    # Two posts of each followee are young enough, three of whoever is close.
+    assert len(few) == 3 * 2 + 3 + 3
+    assert {*followees, close} == {feeds.rows[UUID(post)]["author_id"] for post in few}
 
 
 def test_copies_of_one_text_take_no_room(feeds: Feeds, settings) -> None:

@@ -9,7 +9,7 @@ def test_it_reads_the_table_as_that_user() -> None:
     said = memory.statement(WHERE)
     assert "USER 'reader'\n    PASSWORD 'simple'\n" in said
     assert "FROM `nova`.post_counters" in said
-    assert said.endswith("LIFETIME(0)")
+    assert "LIFETIME(0)\nCOMMENT '" in said
 
 
 def test_quotes_and_backslashes_stay_what_they_are() -> None:

@@ -38,16 +38,16 @@ def test_what_is_packed_is_found_again(place) -> None:
     explained = orjson.loads(packed.explained)
     assert (explained["id"], explained["text"], explained["final"]) == (packed.id, "ü 🎉", place[1])
     assert explained["inputs"]["likes"] == 2
-    assert replace(packed, why=None).explained == packed.item
+    assert packed._replace(why=None).explained == packed.item
 
 
 def test_what_explains_a_snapshot_is_found_again() -> None:
     weights = {"freshness": 0.3, "version": "one"}
     whys = [Explanation(("trending",), 0.5 * n, 0.9, 0.1, None, 1.5, -n, n, 2, 3, 4, 5, weights, 90) for n in range(3)]
-    entries = [replace(entry((False, 1.0, n, uuid4())), why=why) for n, why in enumerate(whys)]
+    entries = [entry((False, 1.0, n, uuid4()))._replace(why=why) for n, why in enumerate(whys)]
     found = memory.unpacked(memory.packed(entries))
     assert [one.as_dict() for one in found] == [orjson.loads(orjson.dumps(why.as_dict())) for why in whys]
-    assert memory.unpacked(memory.packed([replace(entries[0], why=None), entries[1]]))[0] is None
+    assert memory.unpacked(memory.packed([entries[0]._replace(why=None), entries[1]]))[0] is None
     assert memory.unpacked(None) == []
 
 

@@ -16,13 +16,17 @@ GOOD = Memory(loaded=True, loading=False, failed=False, age=3.0, took=0.2, chang
         (GOOD._replace(age=15.0), True, True),
         (GOOD._replace(age=16.0), False, True),
         # Nothing was counted since: they are as right as they were, and there is nothing to load.
-        (GOOD._replace(age=9999.0, changed=False), True, False),
+        (GOOD._replace(age=500.0, changed=False), True, False),
+        # Except what cannot be seen by the times of the parts.
+        (GOOD._replace(age=601.0, changed=False), True, True),
         # They could not be loaded again: whether anything was counted since the last try says nothing.
         (GOOD._replace(age=16.0, changed=False, failed=True), False, True),
         (GOOD._replace(age=6.0, changed=False, failed=True), True, True),
         # Somebody loads them already.
         (GOOD._replace(age=14.0, loading=True), True, False),
         (GOOD._replace(age=16.0, loading=True), False, False),
+        # What was counted since is asked of the loading that goes on, not of what is still there.
+        (GOOD._replace(age=16.0, loading=True, changed=False), False, False),
         # After a restart, or while they cannot be loaded at all.
         (GOOD._replace(loaded=False), False, True),
         (GOOD._replace(loaded=False, loading=True), False, False),
