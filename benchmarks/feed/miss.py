@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,24 @@ def refresh_lists() -> None:
 
     for window in WINDOWS:
         pipeline.refresh_trending(window, clock.now())
+
+
+def load_counts(client: Client, times: int = 3) -> Mapping[str, Any]:
+    """Have the counts of recent posts in the server's memory as they are now. posts: how many are there; mb: what they
+    take; load_ms: the median of so many loads."""
+    from clickhouse_sql import memory
+    from ranking import recent
+
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        client.execute(memory.RELOAD)
+        took.append(time.perf_counter() - began)
+    recent.forget()
+    ((posts, size),) = client.execute(
+        "SELECT element_count, bytes_allocated FROM system.dictionaries WHERE database = currentDatabase()"
+    )
+    return {"posts": posts, "mb": round(size / 1e6, 1), "load_ms": round(median(took) * 1000)}
 
 
 def ours(viewers: Sequence[str], server: int, tell: Tell) -> Mapping[str, Any]:

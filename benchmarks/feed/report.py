@@ -107,6 +107,8 @@ def sections(found: Findings) -> list[Section]:
             "names",
             "keeping",
             "CPU ms",
+            "counts from the table, p50 ms",
+            "CPU ms",
             "seed p50 ms",
             "ratio",
             "seed, one thread",
@@ -121,6 +123,8 @@ def sections(found: Findings) -> list[Section]:
                 f"{one['miss']['ms']['p95']:.1f}",
                 *(f"{value:.1f}" for value in one["miss"]["stages_ms"].values()),
                 f"{one['miss']['cpu_ms']:.0f}",
+                f"{one['from_table']['ms']['p50']:.1f}",
+                f"{one['from_table']['cpu_ms']:.0f}",
                 *_beside(one["miss"]["ms"]["p50"], one["seed"]["ms"]["p50"]),
                 *_beside(one["miss"]["ms"]["p50"], one["seed_one_thread"]["ms"]["p50"]),
                 *_beside(one["miss"]["cpu_ms"], one["seed_one_thread"]["cpu_ms"]),
@@ -128,6 +132,13 @@ def sections(found: Findings) -> list[Section]:
             for one in found.growth
         ]
         made.append((f"Making a feed as the history grows (exponent {found.exponent})", heading, rows))
+        rows = [
+            [f"{one['events']:,}", f"{held['posts']:,}", f"{held['mb']:.1f}", f"{held['load_ms']:,}"]
+            for one in found.growth
+            for held in [one["memory"]]
+        ]
+        heading = ["events", "posts of eight days", "MB", "load ms"]
+        made.append(("Counts in the server's memory, loaded every five seconds at most", heading, rows))
     if found.bulk:
         rows = [[name, f"{pace:.1f}"] for name, pace in found.bulk.items()]
         made.append(("Members ranked per second in bulk", ["threads of one process", "members/s"], rows))
