@@ -12,6 +12,7 @@ from embedded.record import Record, clean, describe, myself
 from embedded.service import Program, Service, Startable
 from embedded.supervisor import Supervisor
 from embedded.unit import State
+from tests.client import wait_until
 
 
 class Fake(Startable):
@@ -175,9 +176,9 @@ def test_leftovers_are_ended(make: Make, tmp_path: Path) -> None:
     supervisor.start()
     recorded(supervisor, tmp_path).write()
     record = Record.read(tmp_path)
-    left = record.leftovers()
-    assert left
-    assert clean(record, grace=2) == len(left)
+    # The part is up before its shell has started the other one.
+    wait_until(lambda: len(record.leftovers()) == 2, "both processes")
+    assert clean(record, grace=2) == 2
     assert record.leftovers() == []
 
 
