@@ -132,9 +132,10 @@ def gather(viewer: str, now: datetime) -> Gathered:
     def as_seen_by(hidden: set[str]) -> _Viewer:
         return _Viewer(hidden | {viewer}, followed, interactions, now)
 
-    asked_posts = _ask(_of_authors, as_seen_by, asked_limits, asked_hot, deadline)
+    supposed = as_seen_by(set())
+    asked_posts = _ask(_of_authors, supposed, as_seen_by, asked_limits, asked_hot, deadline)
     # Meanwhile the names, which the entries will need.
-    authors.cards(as_seen_by(set()).likely_authors())
+    authors.cards(supposed.likely_authors())
     hidden, seen = _answer(asked_limits, deadline)
     hot = _answer(asked_hot, deadline)
     of_authors, counts = _answer(asked_posts, deadline)
@@ -209,6 +210,7 @@ def _hidden_and_seen(viewer: str, now: datetime, deadline: Deadline) -> tuple[se
 
 
 def _of_authors(
+    supposed: _Viewer,
     as_seen_by: Callable[[set[str]], _Viewer],
     asked_limits: "Future[tuple[set[str], set[str]]]",
     asked_hot: "Future[_Hot]",
@@ -216,18 +218,18 @@ def _of_authors(
 ) -> tuple[Cut, dict[str, Counts]]:
     """What the followees and the closest authors propose; the counts of those posts that are not hot.
 
-    as_seen_by: the viewer, by the authors hidden from them, which are asked for at the same time.
+    supposed: the viewer, as if nobody were hidden from them; as_seen_by: the viewer, by who is, which is asked for at
+    the same time.
     """
     in_memory = recent.serve(deadline.left())
     metrics.FEED_COUNTS.labels("memory" if in_memory else "table").inc()
     cap = settings.CANDIDATES_PER_SOURCE
     # What is read goes beyond the caps, since what the viewer has seen goes to the end.
     reach = 6 * cap
-    supposed = as_seen_by(set())
     many = len(supposed.followees.authors) > _MANY
     rows = [] if many else _found("by_authors", supposed, {"reach": reach}, {}, in_memory, deadline)
     hidden, seen = _answer(asked_limits, deadline)
-    known = as_seen_by(hidden)
+    known = as_seen_by(hidden) if hidden else supposed
     if not many and not known.closest.authors <= supposed.closest.authors:
         # Others take the places of those who are hidden.
         rows = _found("by_authors", known, {"reach": reach}, {}, in_memory, deadline)

@@ -1,6 +1,6 @@
 -- The same posts in the order that candidates are read: one author's newest posts lie together. Filled by a view from
 -- posts_cdc, deletions included. Compact parts with small granules: a read takes few rows at each of many places. LZ4,
--- because each granule is unpacked for a few rows, which ZSTD takes a sixth of such a read longer for.
+-- because each granule is unpacked for a few rows, which ZSTD takes a seventh of such a read longer for.
 CREATE TABLE IF NOT EXISTS posts_by_author
 (
     author_id UUID,
