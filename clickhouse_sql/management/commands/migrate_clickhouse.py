@@ -10,8 +10,8 @@ from nova.errors import NovaError
 
 class Command(BaseCommand):
     help = (
-        "Make the ClickHouse database, its tables and views, or bring an older one to the declared schema; with "
-        "CLICKHOUSE_CLUSTER set, on every host of that cluster."
+        "Make the ClickHouse database, its tables, views and dictionary, or bring an older one to the declared schema; "
+        "with CLICKHOUSE_CLUSTER set, on every host of that cluster."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

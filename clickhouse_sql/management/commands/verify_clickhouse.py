@@ -6,8 +6,8 @@ from nova.errors import NovaError
 
 class Command(BaseCommand):
     help = (
-        "Compare every table, column, engine, key, TTL, index, setting and view in ClickHouse with what the .sql files "
-        "declare. Exits with 1 when something differs."
+        "Compare every table, column, engine, key, TTL, index, setting, view and dictionary in ClickHouse with what "
+        "the .sql files declare. Exits with 1 when something differs."
     )
 
     def handle(self, **options: object) -> None:
