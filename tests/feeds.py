@@ -103,8 +103,23 @@ class Feeds:
         dwell_ms: int = 0,
     ) -> None:
         """What `user` did with a post, as stored events."""
+        given = {"author": author, "hours_ago": hours_ago, "source": source, "dwell_ms": dwell_ms}
+        self.insert("events", *(self._event(user, post, action, **given) for _ in range(times)))
+
+    def _event(
+        self,
+        user: UUID,
+        post: UUID,
+        action: str,
+        *,
+        author: UUID | None = None,
+        hours_ago: float = 0,
+        source: str | None = None,
+        dwell_ms: int = 0,
+    ) -> dict[str, Any]:
         told = "table" if action in {"like", "unlike", "comment", "uncomment"} else "client"
-        row = {
+        return {
+            "event_id": uuid4(),
             "event_time": _text(self.now - timedelta(hours=hours_ago)),
             "user_id": user,
             "post_id": post,
@@ -115,11 +130,11 @@ class Feeds:
             "device": "web",
             "app_ver": "1",
         }
-        self.insert("events", *({"event_id": uuid4(), **row} for _ in range(times)))
 
-    def make_trend(self, post: UUID, people: int = 3, action: str = "like", **fields: Any) -> None:
-        for _ in range(people):
-            self.act(uuid4(), post, action, **fields)
+    def make_trend(self, *posts: UUID, people: int = 3, action: str = "like", **fields: Any) -> None:
+        """So many members' reactions to each of the posts."""
+        events = [self._event(uuid4(), post, action, **fields) for post in posts for _ in range(people)]
+        self.insert("events", *events)
 
 
 def invalidate(viewer: UUID) -> None:

@@ -255,8 +255,7 @@ def test_a_kept_trending_list_hides_what_this_viewer_must_not_see(
     theirs = feeds.posts(many, hours_ago=[1] * 110)
     (other,), (deleted,) = feeds.posts(few, hours_ago=[3]), feeds.posts(deleter, hours_ago=[3])
     feeds.store(*theirs, other, deleted)
-    for post in (*theirs, other, deleted):
-        feeds.make_trend(post)
+    feeds.make_trend(*theirs, other, deleted)
     pipeline.refresh_trending("24h", feeds.now)
     Post.objects.filter(id=deleted).delete()
     assert get(client, "/api/feed/trending", limit=1)["posts"][0]["author"]["id"] in {str(many), str(few)}
