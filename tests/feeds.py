@@ -103,7 +103,7 @@ class Feeds:
         dwell_ms: int = 0,
     ) -> None:
         """What `user` did with a post, as stored events."""
-        given = {"author": author, "hours_ago": hours_ago, "source": source, "dwell_ms": dwell_ms}
+        given: dict[str, Any] = {"author": author, "hours_ago": hours_ago, "source": source, "dwell_ms": dwell_ms}
         self.insert("events", *(self._event(user, post, action, **given) for _ in range(times)))
 
     def _event(
