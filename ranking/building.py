@@ -16,6 +16,7 @@ from nova import clock, metrics
 from nova.errors import NovaError, Transient
 from ranking import breaker, candidates, entries, experiments, fallback, snapshot
 from ranking.entries import Entry
+from ranking.explanation import Basis
 from ranking.merge import rank
 from ranking.scoring import Weights
 from ranking.snapshot import Slice, Snapshot
@@ -108,7 +109,7 @@ def _ranked(viewer: str, weights: Weights, now: datetime) -> list[Entry]:
             limit=settings.SNAPSHOT_POSTS,
         )
     with _timed("hydration"):
-        return entries.ranked(items, weights)
+        return entries.ranked(items, Basis.of(now, weights))
 
 
 @once

@@ -138,13 +138,10 @@ def gather(viewer: str, now: datetime) -> Gathered:
     authors.cards(supposed.likely_authors())
     hidden, seen = _answer(asked_limits, deadline)
     hot = _answer(asked_hot, deadline)
+    trending_posts = _shown_to(hidden | {viewer}, seen, hot.posts)
     of_authors, counts = _answer(asked_posts, deadline)
     counts |= hot.counts
-    proposals = {
-        FOLLOWEES: of_authors.followees,
-        TRENDING: _shown_to(hidden | {viewer}, seen, hot.posts),
-        AFFINITY: of_authors.closest,
-    }
+    proposals = {FOLLOWEES: of_authors.followees, TRENDING: trending_posts, AFFINITY: of_authors.closest}
     if not any(proposals.values()):
         parameters = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE, "seen_after": seen_after(now)}
         newest = _answer(_ask(_read, "newest", parameters, deadline.left()), deadline)

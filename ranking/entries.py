@@ -8,22 +8,23 @@ rank and id together are the sort key: a feed is in falling order of it.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import orjson
 
 from ranking import authors
-from ranking.explanation import Explanation
+from ranking.explanation import Basis, Explanation
 from ranking.merge import Post, Ranked
-from ranking.scoring import Counts, Weights, score
+from ranking.scoring import Counts, Weights
 
 _KEY = slice(0, 71)
 _CREATED = slice(19, 35)
 _ID = slice(35, 71)
 _AUTHOR = slice(71, 107)
 _JSON = slice(107, None)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Entry(NamedTuple):
@@ -38,9 +39,8 @@ class Entry(NamedTuple):
         return self.packed[_KEY].decode()
 
     @property
-    def created(self) -> float:
-        """When the post was made, in Unix seconds."""
-        return int(self.packed[_CREATED]) / 1_000_000
+    def created_at(self) -> datetime:
+        return _EPOCH + timedelta(microseconds=int(self.packed[_CREATED]))
 
     @property
     def id(self) -> str:
@@ -63,21 +63,20 @@ class Entry(NamedTuple):
     @classmethod
     def of(cls, post: Post, final: float, item: Mapping[str, Any], why: Explanation | None = None) -> Self:
         """Pack a post. final: 0 where posts are in order of time alone."""
-        microseconds = int(post.created_at.timestamp() * 1_000_000)
+        microseconds = round(post.created_at.timestamp() * 1_000_000)
         place = f"{0 if post.seen else 1}{final:018.12f}{microseconds:016d}{post.id}{post.author_id}"
         return cls(place.encode() + orjson.dumps(item, option=orjson.OPT_UTC_Z), why)
 
 
-def ranked(items: Sequence[Ranked], weights: Weights) -> list[Entry]:
+def ranked(items: Sequence[Ranked], basis: Basis) -> list[Entry]:
     """The entries of a ranked feed, in its order, with its authors' names when PostgreSQL gives them."""
     cards = authors.cards({item.post.author_id for item in items})
-    weighing = weights.as_dict()
     return [
         Entry.of(
             item.post,
-            item.score.final,
+            item.final,
             shown(item.post, item.counts, cards[item.post.author_id]),
-            Explanation.of_ranked(item, weighing),
+            Explanation.of_ranked(item, basis),
         )
         for item in items
     ]
@@ -86,14 +85,13 @@ def ranked(items: Sequence[Ranked], weights: Weights) -> list[Entry]:
 def by_time(posts: Sequence[Post], source: str, counts: Mapping[str, Counts], now: datetime) -> list[Entry]:
     """The entries of a feed in order of time: there is no score, and the explanation says so with nulls."""
     cards = authors.cards({post.author_id for post in posts})
-    weights = Weights.configured()
+    basis = Basis.of(now, Weights.configured(), is_scored=False)
     entries = []
     for post in posts:
         counted = counts.get(post.id, Counts())
-        age = (now - post.created_at).total_seconds() / 3600
-        known = score(weights, age_hours=age, counts=counted, interactions=0)
         item = shown(post, counted, cards[post.author_id])
-        entries.append(Entry.of(post, 0.0, item, Explanation.of_time(source, known, counted)))
+        why = Explanation((source,), 0, 0, counted, post.created_at, basis)
+        entries.append(Entry.of(post, 0.0, item, why))
     return entries
 
 

@@ -1,68 +1,71 @@
-"""Why a post stands where it stands, as numbers; the JSON is made of them only for who asks, which few do."""
+"""Why a post stands where it stands: what its score was worked out from. Score and JSON are made only for who asks,
+which few do: the same input gives the same score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from django.conf import settings
 
 from ranking.merge import Ranked
-from ranking.scoring import Counts, Score
+from ranking.scoring import Counts, Weights, age_hours, score
+
+
+class Basis(NamedTuple):
+    """What the explanations of a snapshot have in common. at: the moment it was ranked for; affinity_days: how many
+    days of interactions count; is_scored: not in order of time."""
+
+    at: datetime
+    weights: Weights
+    affinity_days: int
+    is_scored: bool
+
+    @classmethod
+    def of(cls, at: datetime, weights: Weights, *, is_scored: bool = True) -> Self:
+        return cls(at, weights, settings.AFFINITY_DAYS, is_scored)
 
 
 class Explanation(NamedTuple):
-    """The sources that proposed the post, its score and what that was worked out from, and how many places diversity
-    moved it down. In order of time nothing is scored but freshness: what is not known is None.
-
-    The last two are the same for all posts of a snapshot: what the parts weigh, how many days of interactions count.
-    """
+    """The sources that proposed the post, how many places diversity moved it down, and what its score was worked out
+    from."""
 
     sources: Sequence[str]
-    age_hours: float
-    freshness: float
-    engagement: float | None
-    affinity: float | None
-    final: float | None
     moved_by: int
-    impressions: int | None
-    likes: int
-    comments: int
-    shares: int | None
-    interactions: int | None
-    weights: Mapping[str, Any] | None
-    affinity_days: int
+    interactions: int
+    counts: Counts
+    created_at: datetime
+    basis: Basis
 
     @classmethod
-    def of_ranked(cls, item: Ranked, weights: Mapping[str, Any]) -> Self:
+    def of_ranked(cls, item: Ranked, basis: Basis) -> Self:
         """Of a post in a ranked feed."""
-        _, sources, counts, interactions, score, moved_by = item
-        impressions, _, likes, comments, shares = counts
-        reactions = likes, comments, shares
-        return cls(sources, *score, moved_by, impressions, *reactions, interactions, weights, settings.AFFINITY_DAYS)
-
-    @classmethod
-    def of_time(cls, source: str, score: Score, counts: Counts) -> Self:
-        """Of a post in a feed in order of time."""
-        known = score.age_hours, score.freshness, None, None, None, 0
-        reactions = None, counts.likes, counts.comments, None
-        return cls((source,), *known, *reactions, None, None, settings.AFFINITY_DAYS)
+        return cls(item.sources, item.moved_by, item.interactions, item.counts, item.post.created_at, basis)
 
     def as_dict(self) -> dict[str, Any]:
-        """As a reader gets it."""
+        """As a reader gets it. In order of time nothing is scored but freshness, and neither impressions, shares nor
+        interactions are known: None."""
+        at, weights, affinity_days, is_scored = self.basis
+        age = age_hours(self.created_at, at)
+        known = score(weights, age_hours=age, counts=self.counts, interactions=self.interactions)
+
+        def if_scored(value: Any) -> Any:
+            return value if is_scored else None
+
         return {
             "sources": self.sources,
-            "freshness": self.freshness,
-            "engagement": self.engagement,
-            "affinity": self.affinity,
-            "final": self.final,
+            "freshness": known.freshness,
+            "engagement": if_scored(known.engagement),
+            "affinity": if_scored(known.affinity),
+            "final": if_scored(known.final),
             "moved_by_diversity": self.moved_by,
             "inputs": {
-                "age_hours": self.age_hours,
-                "likes": self.likes,
-                "comments": self.comments,
-                "shares": self.shares,
-                "impressions": self.impressions,
-                "interactions": self.interactions,
-                "affinity_days": self.affinity_days,
+                "age_hours": known.age_hours,
+                "likes": self.counts.likes,
+                "comments": self.counts.comments,
+                "shares": if_scored(self.counts.shares),
+                "impressions": if_scored(self.counts.impressions),
+                "interactions": if_scored(self.interactions),
+                "affinity_days": affinity_days,
             },
-            "weights": self.weights,
+            "weights": if_scored(weights.as_dict()),
         }

@@ -1,24 +1,25 @@
-"""What one reader's feeds may take of Redis: explanations are compressed, and only the snapshots used last are kept.
+"""What one reader's feeds may take of Redis: of what explains an entry only what cannot be worked out again, and of the
+snapshots only those used last.
 
-A reader whose feed changes all the time, or who asks often, would else have a snapshot of half a megabyte for each
-minute of the hard TTL. Who pages in one that was dropped goes on as when it has expired: by its ids, of which more are
+A reader whose feed changes all the time, or who asks often, would else have a snapshot of a third of a megabyte for
+each minute of the hard TTL. Who pages in one that was dropped goes on as when it has expired: by its ids, of which more are
 kept.
 """
 
 import zlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 from django.conf import settings
 
 from ranking.entries import Entry
-from ranking.explanation import Explanation
+from ranking.explanation import Basis, Explanation
+from ranking.scoring import Counts, Weights
 
 # The ids of a snapshot take a fortieth of it.
 _IDS_TIMES = 4
-# How many fields of an explanation are the same for a whole snapshot.
-_COMMON = 2
 
 # KEYS: the list of the viewer's snapshots, the one used last at its end. ARGV: prefix of the snapshots, this one, how
 # many are kept, how many whose ids are, milliseconds to live.
@@ -26,7 +27,7 @@ _BOUND = """
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 local dropped = redis.call('LINDEX', KEYS[1], -ARGV[3] - 1)
-if dropped then redis.call('UNLINK', ARGV[1] .. dropped, ARGV[1] .. dropped .. ':explained') end
+if dropped then redis.call('UNLINK', ARGV[1] .. dropped, ARGV[1] .. dropped .. ':inputs') end
 if redis.call('LLEN', KEYS[1]) > tonumber(ARGV[4]) then
   redis.call('UNLINK', ARGV[1] .. redis.call('LPOP', KEYS[1]) .. ':ids')
 end
@@ -45,15 +46,31 @@ def bound(pipeline: Any, prefix: str, snapshot: str, milliseconds: int) -> None:
 
 
 def packed(entries: Sequence[Entry]) -> bytes:
-    """The explanations of all entries in little room: once what all have in common, then what each has for itself."""
+    """What explains all entries, in little room: once what all have in common, then what each has for itself."""
     whys = [entry.why for entry in entries]
-    common = next((why[-_COMMON:] for why in whys if why), ())
-    return zlib.compress(orjson.dumps((common, [why and why[:-_COMMON] for why in whys])), 1)
+    basis = next((why.basis for why in whys if why), None)
+    common = basis and (basis.at, basis.weights.as_dict(), basis.affinity_days, basis.is_scored)
+    rows = [why and (why.sources, why.moved_by, why.interactions, *why.counts) for why in whys]
+    return zlib.compress(orjson.dumps((common, rows)), 1)
 
 
-def unpacked(data: bytes | None) -> list[Explanation | None]:
-    """The explanations that `packed` wrote, None for an entry that had none; nothing when they are gone."""
+def explained(entries: Sequence[Entry], positions: Sequence[int], data: bytes | None) -> list[Entry]:
+    """Entries with what explains them. positions: of each in its snapshot, from 1; data: what `packed` made of the
+    whole snapshot, nothing when it is gone."""
     if not data:
-        return []
-    common, whys = orjson.loads(zlib.decompress(data))
-    return [why and Explanation(*why, *common) for why in whys]
+        return list(entries)
+    common, rows = orjson.loads(zlib.decompress(data))
+    if not common:
+        return list(entries)
+    at, weights, *others = common
+    basis = Basis(datetime.fromisoformat(at), Weights(**weights), *others)
+
+    def why(entry: Entry, row: Sequence[Any] | None) -> Explanation | None:
+        if row is None:
+            return None
+        sources, moved_by, interactions, *counts = row
+        return Explanation(tuple(sources), moved_by, interactions, Counts(*counts), entry.created_at, basis)
+
+    return [
+        entry._replace(why=why(entry, rows[position - 1])) for entry, position in zip(entries, positions, strict=True)
+    ]

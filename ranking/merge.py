@@ -1,11 +1,11 @@
 """From what the sources propose to the order of a feed: merge, score, one post per content, diversity. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from ranking.diversity import diversify
-from ranking.scoring import Counts, Score, Weights, score
+from ranking.scoring import Counts, Weights, age_hours, final
 
 _NONE = Counts()
 
@@ -31,14 +31,20 @@ class Candidate(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """A post in its place. moved_by: how many places diversity moved it down (negative: up, into a gap)."""
+    """A post in its place. final: its score; moved_by: how many places diversity moved it down (negative: up, into a
+    gap)."""
 
     post: Post
     sources: tuple[str, ...]
     counts: Counts
     interactions: int
-    score: Score
+    final: float
     moved_by: int = 0
+
+
+# Score, time and id, which decide the order (ids differ: what comes after them is never compared), the candidate, its
+# counts and the interactions. Bare, since there are twice as many as a feed holds.
+_Scored = tuple[float, datetime, str, Candidate, Counts, int]
 
 
 def merge(proposals: Mapping[str, Iterable[Post]]) -> list[Candidate]:
@@ -68,35 +74,39 @@ def rank(
 
     counts: by post id; interactions: by author id. Whatever is absent is zero.
     """
-    scored: list[tuple[float, datetime, str, Ranked]] = []
-    for post, sources in candidates:
+    scored: list[_Scored] = []
+    for candidate in candidates:
+        post = candidate.post
         counted, known = counts.get(post.id, _NONE), interactions.get(post.author_id, 0)
-        age = (now - post.created_at).total_seconds() / 3600
-        earned = score(weights, age_hours=age, counts=counted, interactions=known)
-        scored.append((earned.final, post.created_at, post.id, Ranked(post, sources, counted, known, earned)))
-    # Ids differ: what comes after them is never compared.
+        earned = final(weights, age_hours(post.created_at, now), counted, known)
+        scored.append((earned, post.created_at, post.id, candidate, counted, known))
     scored.sort(reverse=True)
-    unseen: list[Ranked] = []
-    seen: list[Ranked] = []
-    for item in one_per_content(ranked for _, _, _, ranked in scored):
-        (seen if item.post.seen else unseen).append(item)
-    fresh = _spread(unseen[:limit], ())
+    unseen: list[_Scored] = []
+    seen: list[_Scored] = []
+    for one in _one_per_content(scored):
+        (seen if one[3].post.seen else unseen).append(one)
+        if len(unseen) == limit:
+            break
+    fresh = _spread(unseen, ())
     return fresh + _spread(seen[: limit - len(fresh)], fresh)
 
 
-def one_per_content(items: Iterable[Ranked]) -> list[Ranked]:
+def _one_per_content(scored: Iterable[_Scored]) -> Iterator[_Scored]:
     """The first of all posts that say the same; a post without content is nobody's duplicate."""
-    known: set[int] = set()
-    kept: list[Ranked] = []
-    for item in items:
-        key = item.post.content_key
-        if key and key in known:
+    said: set[int] = set()
+    for one in scored:
+        key = one[3].post.content_key
+        if key in said:
             continue
-        known.add(key)
-        kept.append(item)
-    return kept
+        if key:
+            said.add(key)
+        yield one
 
 
-def _spread(items: Sequence[Ranked], before: Sequence[Ranked]) -> list[Ranked]:
-    order = diversify([item.post.author_id for item in items], [item.post.author_id for item in before])
-    return [Ranked(*items[index][:-1], place - index) for place, index in enumerate(order)]
+def _spread(scored: Sequence[_Scored], before: Sequence[Ranked]) -> list[Ranked]:
+    order = diversify([one[3].post.author_id for one in scored], [item.post.author_id for item in before])
+    spread = []
+    for place, index in enumerate(order):
+        earned, _, _, (post, sources), counted, known = scored[index]
+        spread.append(Ranked(post, sources, counted, known, earned, place - index))
+    return spread

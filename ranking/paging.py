@@ -63,11 +63,12 @@ def _go_on(viewer: str, since: Cursor, whole: Found, ids: Sequence[str] | None, 
     had = since.shown_before + since.position
     shown, due = (ids or [])[:had], set((ids or [])[had:])
     past, moment = set(shown), snapshot.made_at(since.snapshot) or 0.0
+    # Ids of snapshots are exact to the millisecond.
+    after = datetime.fromtimestamp(moment + 0.001, UTC)
 
     def follows(entry: Entry) -> bool:
         if ids is None:
-            # Ids of snapshots are exact to the millisecond.
-            return entry.created < moment + 0.001
+            return entry.created_at < after
         return entry.id in due or entry.key < since.last or about.algorithm != since.made_by
 
     new = compress(entries, since.not_shown(entry.id for entry in entries))

@@ -7,6 +7,7 @@ affinity   = ln(1 + interactions of this viewer with this author in the last 90 
 """
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from math import exp, log1p
 from typing import NamedTuple, Self
 
@@ -61,12 +62,28 @@ class Score(NamedTuple):
     final: float
 
 
+def age_hours(created_at: datetime, at: datetime) -> float:
+    """How old a post is at a moment; below zero when a clock is ahead of ours."""
+    return (at - created_at).total_seconds() / 3600
+
+
 def score(weights: Weights, *, age_hours: float, counts: Counts, interactions: int) -> Score:
     """The score of a post of `age_hours` for a viewer who interacted `interactions` times with its author.
 
     A clock ahead of ours makes no post younger than now. A count may be below zero for a moment (an unlike overtakes
     its like): a negative numerator counts as 0.
     """
+    return Score(*_parts(weights, age_hours, counts, interactions))
+
+
+def final(weights: Weights, age_hours: float, counts: Counts, interactions: int) -> float:
+    """`score(…).final` alone, for many candidates."""
+    return _parts(weights, age_hours, counts, interactions)[-1]
+
+
+def _parts(
+    weights: Weights, age_hours: float, counts: Counts, interactions: int
+) -> tuple[float, float, float, float, float]:
     # Compared, not max(): this is done for every candidate, and a call costs more than all the arithmetic.
     age = age_hours if age_hours > 0 else 0.0
     impressions, _, likes, comments, shares = counts
@@ -75,4 +92,4 @@ def score(weights: Weights, *, age_hours: float, counts: Counts, interactions: i
     engagement = log1p(reactions / (impressions if impressions > 1 else 1)) if reactions > 0 else 0.0
     affinity = log1p(interactions) if interactions > 0 else 0.0
     final = weights.freshness * freshness + weights.engagement * engagement + weights.affinity * affinity
-    return Score(age, freshness, engagement, affinity, final)
+    return age, freshness, engagement, affinity, final

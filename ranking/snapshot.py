@@ -3,7 +3,7 @@
     feed:v1:{viewer}                  pointer: "snapshot generation started"; …:time for the feed in order of time
     feed:v1:{viewer}:head             the beginning of the newest, as it is sent (head.py); …:time:head likewise
     feed:v1:{viewer}:{snapshot}       list: first what is known of the snapshot (JSON), then its entries, packed
-    feed:v1:{viewer}:{snapshot}:explained   what explains each entry, compressed
+    feed:v1:{viewer}:{snapshot}:inputs  what each entry's place was worked out from, compressed (memory.py)
     feed:v1:{viewer}:{snapshot}:ids   the ids in order, kept longer: what a reader was shown of a snapshot that is gone
     feed:v1:{viewer}:last             the head of the last snapshot made, for outages
     feed:v1:{viewer}:kept             list: the snapshots that are there, the one used last at the end (memory.py)
@@ -76,7 +76,7 @@ while #read < limit and position < length do
   end
   position = last
 end
-local whys = ARGV[5] == '1' and redis.call('GET', list .. ':explained') or ''
+local whys = ARGV[5] == '1' and redis.call('GET', list .. ':inputs') or ''
 return {generation, about, length, position, read, positions, whys}
 """
 )
@@ -186,9 +186,8 @@ def read(
     if len(found) == 1:
         return Missing(generation)
     _, about, length, after, packed, positions, whys = found
-    known = memory.unpacked(whys)
-    whole = [(one, known[at - 1] if at <= len(known) else None) for one, at in zip(packed, positions, strict=True)]
-    return Slice(About(**orjson.loads(about)), generation, [Entry(*one) for one in whole], after, length)
+    explained = memory.explained([Entry(one) for one in packed], positions, whys)
+    return Slice(About(**orjson.loads(about)), generation, explained, after, length)
 
 
 def reading_head(viewer: str, algorithm: str, known: head.Head | None) -> Call:
@@ -208,7 +207,7 @@ def _keep(redis: Any, viewer: str, made: Snapshot, shown: Sequence[str], pointed
     pipeline = redis.pipeline()
     pipeline.rpush(name, about, *(entry.packed for entry in made.entries))
     pipeline.expire(name, hard)
-    pipeline.set(f"{name}:explained", memory.packed(made.entries), ex=hard)
+    pipeline.set(f"{name}:inputs", memory.packed(made.entries), ex=hard)
     ids = entries.bytes_of_ids(shown) + entries.bytes_of_ids([entry.id for entry in made.entries])
     pipeline.set(f"{name}:ids", ids, ex=_IDS_TTLS * hard)
     memory.bound(pipeline, key(viewer, ""), made.about.snapshot, 1000 * _IDS_TTLS * hard)
@@ -217,7 +216,7 @@ def _keep(redis: Any, viewer: str, made: Snapshot, shown: Sequence[str], pointed
         pipeline.delete(last)
         pipeline.rpush(last, about, *(entry.packed for entry in best))
         pipeline.expire(last, settings.LAST_GOOD_SECONDS)
-        pipeline.set(f"{last}:explained", memory.packed(best), ex=settings.LAST_GOOD_SECONDS)
+        pipeline.set(f"{last}:inputs", memory.packed(best), ex=settings.LAST_GOOD_SECONDS)
         name = pointer(viewer, made.about.algorithm)
         keys = [name, generations.key(viewer), head.key(name)]
         arguments = [made.about.snapshot, made.about.generation, int(made.about.started * 1000), hard * 1000]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ranking.merge import Candidate, Ranked
+from ranking.scoring import age_hours
 from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING
 
 # Where a post stands. The first one is in the feed, the others are not.
@@ -153,7 +154,7 @@ def decide(
 ) -> Verdict:
     """Why a post that the viewer may see is not in the feed. candidates: what the sources propose now; ranking: all of
     them in order, nothing cut off."""
-    age = (now - facts.created_at).total_seconds() / 3600
+    age = age_hours(facts.created_at, now)
     mine = next((candidate for candidate in candidates if candidate.post.id == post), None)
     proposing = mine.sources if mine else ()
     sources = [
@@ -192,7 +193,7 @@ def _rank(place: int, ranked: Ranked) -> int:
 
 
 def _to_outdo(one: Ranked) -> Threshold:
-    return Threshold(one.post.id, one.score.final, one.post.created_at)
+    return Threshold(one.post.id, one.final, one.post.created_at)
 
 
 def notes(codes: Sequence[str]) -> list[Note]:

@@ -1,7 +1,7 @@
 """What `why` decides from: a viewer's feed as it is, and what ClickHouse, or PostgreSQL, knows of the post."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from nova import clickhouse
 from ranking import breaker, building, candidates, queries, trending
 from ranking.candidates import Deadline, Gathered
 from ranking.entries import Entry, rfc3339
-from ranking.explanation import Explanation
+from ranking.explanation import Basis, Explanation
 from ranking.merge import rank
 from ranking.snapshot import Slice
 from ranking.sources import FOLLOWEES
@@ -60,7 +60,7 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
         seen = None if verdict.code == "not_available" else facts.seen
     else:
         verdict, seen = _not_in_time(viewer, post, feed), None
-    ranked, weights = verdict.ranked, building.weights_of(viewer, building.CH, now).as_dict()
+    ranked, basis = verdict.ranked, Basis.of(now, building.weights_of(viewer, building.CH, now))
     return Why(
         **known,
         in_feed=False,
@@ -69,7 +69,7 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
         rank=verdict.rank,
         seen=seen,
         sources=list(verdict.sources),
-        score=None if ranked is None else _score(Explanation.of_ranked(ranked, weights)),
+        score=None if ranked is None else _score(Explanation.of_ranked(ranked, basis)),
         moved_by_diversity=None if ranked is None else ranked.moved_by,
         duplicate_of=verdict.duplicate_of,
         threshold=_threshold(verdict),
@@ -172,5 +172,5 @@ def _not_in_time(viewer: str, post: str, feed: Slice) -> Verdict:
     if row.created_at.timestamp() > feed.about.started:
         return Verdict("next_snapshot", changes=["wait"])
     last = feed.entries[-1] if feed.entries else None
-    threshold = Threshold(last.id, None, datetime.fromtimestamp(last.created, UTC)) if last else None
+    threshold = Threshold(last.id, None, last.created_at) if last else None
     return Verdict("below_cut", threshold=threshold)

@@ -49,7 +49,7 @@ def rest(viewer: UUID, cursor: str | None, limit: int = 7, **options) -> list[st
 def lose(viewer: UUID, name: str) -> None:
     """What the hard TTL does to a snapshot."""
     key = snapshot.key(str(viewer), name)
-    redis.cache().delete(key, f"{key}:explained", snapshot.pointer(str(viewer), "ch"))
+    redis.cache().delete(key, f"{key}:inputs", snapshot.pointer(str(viewer), "ch"))
 
 
 def test_the_second_read_is_a_hit_of_the_same_snapshot(viewer: UUID) -> None:
@@ -346,9 +346,9 @@ def test_a_reader_takes_no_more_than_so_many_snapshots(viewer: UUID, settings) -
     # Whoever pages in one keeps it: it is the other that goes.
     page = pipeline.page(viewer, limit=20, cursor=first.cursor)
     third = pipeline.rank(viewer)
-    assert kept(viewer) == kept(viewer, b":explained") == {first.snapshot, third}
+    assert kept(viewer) == kept(viewer, b":inputs") == {first.snapshot, third}
     made = [pipeline.rank(viewer) for _ in range(20)]
-    assert kept(viewer) == kept(viewer, b":explained") == set(made[-2:])
+    assert kept(viewer) == kept(viewer, b":inputs") == set(made[-2:])
     assert kept(viewer, b":ids") == set(made[-8:])
     assert second not in kept(viewer, b":ids")
     assert pipeline.page(viewer, limit=5).snapshot == made[-1]

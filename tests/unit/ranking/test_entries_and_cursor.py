@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from ranking import memory
 from ranking.cursor import Cursor, InvalidCursor, prints
 from ranking.entries import Entry, bytes_of_ids, ids_of_bytes, shown
-from ranking.explanation import Explanation
+from ranking.explanation import Basis, Explanation
 from ranking.merge import Post
-from ranking.scoring import Counts, Score
+from ranking.scoring import Counts, Weights
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+WEIGHTS = Weights(freshness=0.3, engagement=0.4, affinity=0.3, decay=0.1, version="one", experiment="bold")
+BASIS = Basis(EPOCH + timedelta(days=9, microseconds=1001), WEIGHTS, 90, is_scored=True)
 PLACES = st.tuples(st.booleans(), st.floats(0, 99), st.integers(0, 10**12), st.uuids())
+COUNTS = st.builds(Counts, *[st.integers(-2, 10**9)] * 5)
 CURSOR = Cursor("0" * 20, 50, 0, "x" * 71, "ch", "ch")
 
 
@@ -25,7 +28,7 @@ def entry(place: tuple[bool, float, int, UUID]) -> Entry:
     seen, final, microseconds, identifier = place
     created = EPOCH + timedelta(microseconds=microseconds)
     post = Post(str(identifier), str(uuid4()), created, "", "[]", 0, seen)
-    why = Explanation.of_time("followees", Score(1.0, 0.9, 0.0, 0.0, 0.0), Counts(likes=2))._replace(final=final)
+    why = Explanation(("followees",), 0, 0, Counts(likes=2), created, BASIS)
     return Entry.of(post, final, {"id": post.id, "text": "ü 🎉"}, why)
 
 
@@ -34,21 +37,50 @@ def test_what_is_packed_is_found_again(place) -> None:
     packed = entry(place)
     assert packed.id == str(place[3])
     assert UUID(packed.author_id)
+    assert packed.created_at == EPOCH + timedelta(microseconds=place[2])
     assert orjson.loads(packed.item) == {"id": packed.id, "text": "ü 🎉"}
     explained = orjson.loads(packed.explained)
-    assert (explained["id"], explained["text"], explained["final"]) == (packed.id, "ü 🎉", place[1])
+    assert (explained["id"], explained["text"]) == (packed.id, "ü 🎉")
     assert explained["inputs"]["likes"] == 2
     assert packed._replace(why=None).explained == packed.item
 
 
-def test_what_explains_a_snapshot_is_found_again() -> None:
-    weights = {"freshness": 0.3, "version": "one"}
-    whys = [Explanation(("trending",), 0.5 * n, 0.9, 0.1, None, 1.5, -n, n, 2, 3, 4, 5, weights, 90) for n in range(3)]
-    entries = [entry((False, 1.0, n, uuid4()))._replace(why=why) for n, why in enumerate(whys)]
-    found = memory.unpacked(memory.packed(entries))
-    assert [one.as_dict() for one in found] == [orjson.loads(orjson.dumps(why.as_dict())) for why in whys]
-    assert memory.unpacked(memory.packed([entries[0]._replace(why=None), entries[1]]))[0] is None
-    assert memory.unpacked(None) == []
+@given(st.lists(st.tuples(PLACES, st.integers(-99, 99), st.integers(-1, 99), COUNTS), min_size=1), st.booleans())
+def test_what_explains_a_snapshot_is_found_again_to_the_last_digit(rows, is_scored) -> None:
+    basis = BASIS._replace(is_scored=is_scored)
+    entries = []
+    for place, moved_by, interactions, counts in rows:
+        made = entry(place)
+        assert made.why
+        why = made.why._replace(moved_by=moved_by, interactions=interactions, counts=counts, basis=basis)
+        entries.append(made._replace(why=why))
+    read = [Entry(one.packed) for one in entries]
+    found = memory.explained(read, range(1, len(read) + 1), memory.packed(entries))
+    assert [one.explained for one in found] == [one.explained for one in entries]
+
+
+def test_what_is_not_explained_any_more_is_still_there() -> None:
+    first, second = (entry((False, 1.0, number, uuid4())) for number in range(2))
+    bare, alone = Entry(first.packed), Entry(second.packed)
+    whys = memory.packed([bare, second])
+    assert memory.explained([bare, alone], [1, 2], whys) == [bare, second]
+    assert memory.explained([alone], [2], whys) == [second]
+    assert memory.explained([bare], [1], memory.packed([bare])) == [bare]
+    assert memory.explained([bare, alone], [1, 2], None) == [bare, alone]
+
+
+def test_in_order_of_time_the_explanation_says_what_is_not_known() -> None:
+    made = entry((False, 0.0, 0, uuid4()))
+    assert made.why
+    said = made.why._replace(basis=BASIS._replace(is_scored=False)).as_dict()
+    nothing = "engagement", "affinity", "final", "weights"
+    assert [name for name in said if said[name] is None] == [name for name in said if name in nothing]
+    assert [name for name, value in said["inputs"].items() if value is None] == [
+        "shares",
+        "impressions",
+        "interactions",
+    ]
+    assert (said["inputs"]["likes"], said["inputs"]["age_hours"] > 216, 0 < said["freshness"] < 1) == (2, True, True)
 
 
 @pytest.mark.parametrize("microseconds", [0, 1, 999_999])
