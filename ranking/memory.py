@@ -2,8 +2,8 @@
 snapshots only those used last.
 
 A reader whose feed changes all the time, or who asks often, would else have a snapshot of a third of a megabyte for
-each minute of the hard TTL. Who pages in one that was dropped goes on as when it has expired: by its ids, of which more are
-kept.
+each minute of the hard TTL. Who pages in one that was dropped goes on as when it has expired: by its ids, of which more
+are kept.
 """
 
 import zlib

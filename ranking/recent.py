@@ -7,13 +7,16 @@ loaded, the table post_counters is asked, which costs more and says the same.
 
 import logging
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from time import monotonic
 from typing import NamedTuple
 
 from django.conf import settings
 
 from clickhouse_sql import memory
-from nova import clickhouse
+from community.ids import id_at
+from nova import clickhouse, clock
 from nova.errors import NovaError, Permanent
 from ranking import cache, queries
 
@@ -28,6 +31,10 @@ _SHARE = 0.1
 _OLD_SECONDS = 600.0
 # So many seconds after its time a part may be there.
 _LATE_SECONDS = 10
+# Posts of so many days and of today.
+_DAYS = 7
+# Where the text of a UUID tells its version.
+_VERSION = 14
 # After the server refused to say what it holds it is asked again so much later.
 _REFUSED_SECONDS = 60.0
 _serves = False
@@ -81,6 +88,14 @@ def serve(timeout: float) -> bool:
             _looking.release()
     # For those who do not wait for the one who looks, what was seen long ago says nothing.
     return _serves and monotonic() < _seen_until + _LOOK_SECONDS
+
+
+def ids_held() -> Callable[[str], bool]:
+    """Whether a post's counts are there, when any are: of the others nothing there says nothing. It is told by its id,
+    which holds its time: a day less than is loaded, since the server's clock is another."""
+    today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    first = str(id_at(today - timedelta(days=_DAYS), 0))
+    return lambda identifier: identifier >= first and identifier[_VERSION] == "7"
 
 
 def missed(error: NovaError) -> None:

@@ -54,6 +54,25 @@ def test_posts_of_authors_the_viewer_reacted_to(feeds: Feeds) -> None:
     assert all(post["sources"] == ["affinity"] for post in found)
 
 
+@pytest.mark.parametrize(("followee_hours", "affinity_hours"), [(72, 168), (168, 72), (100, 100)])
+def test_either_source_may_look_back_further(feeds: Feeds, settings, followee_hours: int, affinity_hours: int) -> None:
+    settings.FOLLOWEE_HOURS, settings.AFFINITY_POST_HOURS = followee_hours, affinity_hours
+    viewer, followee, close, both = member(), member(), member(), member()
+    feeds.follow(viewer, followee, both)
+    for author in (close, both):
+        feeds.act(viewer, feeds.post(author, hours_ago=300), "like", hours_ago=24)
+    ages = [50.0, 90.0, 150.0]
+    wanted = set()
+    for author, limit in (
+        (followee, followee_hours),
+        (close, affinity_hours),
+        (both, max(followee_hours, affinity_hours)),
+    ):
+        posts = feeds.posts(author, hours_ago=ages)
+        wanted |= {str(post) for post, age in zip(posts, ages, strict=True) if age < limit}
+    assert set(ids(feeds, viewer)) == wanted
+
+
 @pytest.mark.parametrize("days", [90, 30])
 def test_affinity_forgets_after_so_many_days(feeds: Feeds, settings, days: int) -> None:
     """The last of 90 days is the table's TTL's to forget as well; of fewer, the reader's alone."""

@@ -1,7 +1,13 @@
 """When counts in ClickHouse's memory are believed, and when they are loaded anew: by what the server says of them."""
 
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
 import pytest
 
+from community.ids import id_at
+from nova import clock
+from ranking import recent
 from ranking.recent import Memory
 
 MOST = 15.0
@@ -37,3 +43,18 @@ GOOD = Memory(loaded=True, loading=False, failed=False, age=3.0, took=0.2, chang
 )
 def test_what_is_made_of_what_the_server_says(held: Memory, serves: bool, is_due: bool) -> None:
     assert (held.serves(MOST), held.is_due(MOST)) == (serves, is_due)
+
+
+def test_an_id_tells_whether_the_counts_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 3, 9, 23, 59, tzinfo=UTC)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    held = recent.ids_held()
+    first = datetime(2026, 3, 2, tzinfo=UTC)
+    for moment in (first, first + timedelta(days=5), now, now + timedelta(days=1)):
+        assert held(str(id_at(moment, 0)))
+        assert held(str(id_at(moment, 2**74 - 1)))
+    assert not held(str(id_at(first - timedelta(milliseconds=1), 2**74 - 1)))
+    # Ids that hold no time.
+    assert not any(
+        held(str(identifier)) for identifier in (uuid4(), UUID(int=0), UUID("ffffffff-ffff-4fff-bfff-ffffffffffff"))
+    )
