@@ -198,9 +198,8 @@ def _followed(viewer: str, deadline: Deadline) -> set[str]:
 def _interactions(viewer: str, now: datetime, deadline: Deadline) -> dict[str, int]:
     since = (now - timedelta(days=settings.AFFINITY_DAYS)).date()
     parameters = {"viewer": viewer, "since": since}
-    return dict(
-        clickhouse.query(queries.sql("interactions"), parameters, timeout=deadline.left(), server_settings=_FEW)
-    )
+    rows = clickhouse.query(queries.sql("interactions"), parameters, timeout=deadline.left(), server_settings=_FEW)
+    return {author: number for author, number in rows if number > 0}
 
 
 def _hidden_and_seen(viewer: str, now: datetime, deadline: Deadline) -> tuple[set[str], set[str]]:

@@ -1,2 +1,2 @@
 -- Whom the viewer follows.
-SELECT toString(followee_id) FROM follows_cdc FINAL WHERE follower_id = {viewer:UUID}
+SELECT toString(followee_id) FROM follows_cdc FINAL PREWHERE follower_id = {viewer:UUID}
