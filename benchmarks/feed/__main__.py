@@ -104,7 +104,7 @@ class Run:
             self.found.concurrent, self.found.waits = cached.readers(self.bench, self.world.users(_VIEWERS), others)
 
     def path(self) -> None:
-        tries = 10 if self.given.quick else 30
+        tries = 10 if self.given.quick else 100
         with self.bars.bar("from a change to its effect", 1):
             self.found.path = path.measure(self.bench, self.world.database, tries)
 
