@@ -40,6 +40,7 @@ class Entry(NamedTuple):
 
     @property
     def created_at(self) -> datetime:
+        """When the post was made, to the microsecond."""
         return _EPOCH + timedelta(microseconds=int(self.packed[_CREATED]))
 
     @property

@@ -90,21 +90,9 @@ class Feeds:
         row = {"blocker_id": blocker, "blocked_id": blocked, "kind": kind, "id": uuid4(), "created_at": _text(self.now)}
         self.insert("blocks_cdc", row | {"version": 2 if gone else 1, "is_deleted": int(gone)})
 
-    def act(
-        self,
-        user: UUID,
-        post: UUID,
-        action: str,
-        *,
-        author: UUID | None = None,
-        hours_ago: float = 0,
-        times: int = 1,
-        source: str | None = None,
-        dwell_ms: int = 0,
-    ) -> None:
-        """What `user` did with a post, as stored events."""
-        given: dict[str, Any] = {"author": author, "hours_ago": hours_ago, "source": source, "dwell_ms": dwell_ms}
-        self.insert("events", *(self._event(user, post, action, **given) for _ in range(times)))
+    def act(self, user: UUID, post: UUID, action: str, *, times: int = 1, **fields: Any) -> None:
+        """What `user` did with a post, as stored events. fields: of `_event`."""
+        self.insert("events", *(self._event(user, post, action, **fields) for _ in range(times)))
 
     def _event(
         self,

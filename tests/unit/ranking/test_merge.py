@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova.content import content_key
+from ranking.explanation import Basis, Explanation
 from ranking.merge import Post, Ranked, merge, rank
 from ranking.scoring import Counts, Weights
 
@@ -84,6 +85,18 @@ def test_how_far_diversity_moved_a_post_is_noted() -> None:
     found = ranking(*(post(number, author=1 if number < 3 else number, hours=number) for number in range(1, 8)))
     assert numbers(found) == [1, 3, 4, 5, 6, 2, 7]
     assert [item.moved_by for item in found] == [0, -1, -1, -1, -1, 4, 0]
+
+
+def test_the_explanation_works_out_the_score_that_made_the_order() -> None:
+    posts = [post(number, hours=number / 7) for number in range(1, 20)]
+    counts = {
+        one.id: Counts(100 * number, 5, number % 7 - 1, number % 3, number % 2) for number, one in enumerate(posts)
+    }
+    interactions = {one.author_id: number % 4 for number, one in enumerate(posts)}
+    found = ranking(*posts, counts=counts, interactions=interactions)
+    basis = Basis(NOW, WEIGHTS, 90, is_scored=True)
+    assert [Explanation.of_ranked(item, basis).as_dict()["final"] for item in found] == [item.final for item in found]
+    assert len({item.final for item in found}) == len(posts)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 90), st.integers(0, 3), st.booleans()), max_size=40))
