@@ -7,7 +7,7 @@ vacuum.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from zlib import crc32
 
 import psycopg
@@ -39,6 +39,10 @@ def held(name: str) -> Iterator[bool]:
             row = own.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_CLASS, _half(name)]).fetchone()
         yield bool(row and row[0])
     finally:
+        # Waits until PostgreSQL has let go of the lock. That a connection is closed it notices some time later, and
+        # a run that begins right after this one would find the lock taken.
+        with suppress(psycopg.Error):
+            own.rollback()
         own.close()
 
 

@@ -1,6 +1,7 @@
 """One run at a time, one run a slot, and a true note of each: cases 61 and 62 from within, on a real PostgreSQL."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -246,13 +247,13 @@ def test_a_failure_is_noted_with_its_reason(error: Exception, last_try: bool, ou
         assert "30 s" in now.summary
 
 
-@pytest.mark.parametrize("signal", [KeyboardInterrupt(), SystemExit(143)])
-def test_a_run_that_was_stopped_is_noted(signal: BaseException) -> None:
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_run_that_was_stopped_is_noted(stop: BaseException) -> None:
     def work(run: Run) -> Done:
-        raise signal
+        raise stop
 
     job = a_job(work)
-    with pytest.raises(type(signal)):
+    with pytest.raises(type(stop)):
         runner.run(job, by_hand())
     assert (state(job).outcome, state(job).summary) == (Outcome.FAILED, "it was stopped before it was done")
 
@@ -263,6 +264,22 @@ def test_a_dry_run_takes_no_slot_and_leaves_the_memory() -> None:
     assert (state(job).memory, state(job).runs_done, state(job).total_items) == ({}, 0, 0)
     runner.run(job, by_beat())
     assert state(job).memory == {"dry": False}
+
+
+def test_the_lock_is_free_as_soon_as_its_block_has_ended() -> None:
+    """Even when PostgreSQL is slow to notice that a connection is closed."""
+    with lock.held("slow to let go"):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+                " WHERE locktype = 'advisory' AND classid = %s AND datname = current_database()",
+                [lock._CLASS],
+            )
+            ((holder,),) = cursor.fetchall()
+        os.kill(holder, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, [holder, signal.SIGCONT]).start()
+    with lock.held("slow to let go") as ours:
+        assert ours
 
 
 def test_the_lock_of_a_killed_process_is_free_again() -> None:
