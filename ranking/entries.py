@@ -25,6 +25,9 @@ _ID = slice(35, 71)
 _AUTHOR = slice(71, 107)
 _JSON = slice(107, None)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# The column of the time holds so many microseconds: until the year 2286.
+_LAST = 10**16 - 1
 
 
 class Entry(NamedTuple):
@@ -40,7 +43,7 @@ class Entry(NamedTuple):
 
     @property
     def created_at(self) -> datetime:
-        """When the post was made, to the microsecond."""
+        """When the post was made, to the microsecond; what lies before 1970 or after 2286 as the nearest moment."""
         return _EPOCH + timedelta(microseconds=int(self.packed[_CREATED]))
 
     @property
@@ -64,7 +67,7 @@ class Entry(NamedTuple):
     @classmethod
     def of(cls, post: Post, final: float, item: Mapping[str, Any], why: Explanation | None = None) -> Self:
         """Pack a post. final: 0 where posts are in order of time alone."""
-        microseconds = round(post.created_at.timestamp() * 1_000_000)
+        microseconds = min(max(0, (post.created_at - _EPOCH) // _MICROSECOND), _LAST)
         place = f"{0 if post.seen else 1}{final:018.12f}{microseconds:016d}{post.id}{post.author_id}"
         return cls(place.encode() + orjson.dumps(item, option=orjson.OPT_UTC_Z), why)
 

@@ -48,20 +48,28 @@ def test_other_spellings_of_a_time_are_no_times(world: World, created_at: Any) -
 def test_times_that_clickhouse_does_not_have(world: World, moment: str) -> None:
     """Case 51: they would be clamped without a word (control), so they become dead letters.
 
-    Until somebody mends the row, lists show it and the comparison of the copies says that it is missing.
+    Until somebody mends the row, lists and feeds in order of time show it, these up to ten years back, and the
+    comparison of the copies says that it is missing.
     """
-    author = world.member()
+    author, reader = world.member(), world.member()
+    world.follow(reader, author)
     kept = world.post(author)
     refused = world.sql_one(
         "INSERT INTO posts (author_id, text, created_at) VALUES (%s, 'x', %s) RETURNING id", author, moment
     )
     try:
         later = world.post(author)
+        recent = {kept, later} if moment.endswith("BC") else {kept, refused, later}
         wait_until(lambda: world.count(f"posts_cdc FINAL WHERE id = '{later}'"), "the post behind it")
         wait_until(lambda: letters(world, refused), "the dead letter")
         assert [(reason, field) for _, reason, field in letters(world, refused)] == [("bad_column", "created_at")]
         listed = world.api.get(f"/api/posts?author={author}", author)
         assert {post["id"] for post in listed.body["items"]} == {str(kept), str(refused), str(later)}
+        for explain in (0, 1):
+            # The second comes from Redis.
+            read = world.api.feed(reader, f"algo=time&explain={explain}")["posts"]
+            assert {post["id"] for post in read} == {str(post) for post in recent}
+            assert {post["author"]["id"] for post in read} == {str(author)}
         compared = manage("verify_sync", "posts", "--patience", "1")
         assert (compared.code, told_by_verify(compared.said)["posts_cdc"]) == (1, (1, 0, 0)), compared.said
     finally:

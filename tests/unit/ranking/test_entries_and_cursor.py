@@ -45,6 +45,25 @@ def test_what_is_packed_is_found_again(place) -> None:
     assert packed._replace(why=None).explained == packed.item
 
 
+@pytest.mark.parametrize(
+    ("moment", "nearest"),
+    [
+        (datetime.min, datetime(1970, 1, 1)),
+        (datetime(1938, 4, 24), datetime(1970, 1, 1)),
+        (datetime(2286, 11, 20, 17, 46, 39, 999999), datetime(2286, 11, 20, 17, 46, 39, 999999)),
+        (datetime(2299, 12, 31), datetime(2286, 11, 20, 17, 46, 39, 999999)),
+        (datetime.max, datetime(2286, 11, 20, 17, 46, 39, 999999)),
+    ],
+    ids=str,
+)
+def test_a_time_that_does_not_fit_moves_no_column(moment: datetime, nearest: datetime) -> None:
+    post = Post(str(uuid4()), str(uuid4()), moment.replace(tzinfo=UTC), "", "[]", 0, False)
+    packed = Entry.of(post, 1.5, {"created_at": post.created_at})
+    assert (packed.id, packed.author_id) == (post.id, post.author_id)
+    assert orjson.loads(packed.item)["created_at"].startswith(f"{moment.year:04}-")
+    assert packed.created_at == nearest.replace(tzinfo=UTC)
+
+
 @given(st.lists(st.tuples(PLACES, st.integers(-99, 99), st.integers(-1, 99), COUNTS), min_size=1), st.booleans())
 def test_what_explains_a_snapshot_is_found_again_to_the_last_digit(rows, is_scored) -> None:
     basis = BASIS._replace(is_scored=is_scored)
