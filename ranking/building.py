@@ -60,16 +60,16 @@ def build(viewer: str, algorithm: str, now: datetime) -> Snapshot:
     token = _lock(viewer, algorithm)
     try:
         generation = snapshot.read(viewer, algorithm=algorithm, limit=0).generation
-        return _made_and_kept(viewer, algorithm, now, generation)
+        return _made_and_kept(viewer, algorithm, now, generation, given=False)
     finally:
         snapshot.unlock(viewer, algorithm, token or "")
 
 
-def _made_and_kept(viewer: str, algorithm: str, now: datetime, generation: int) -> Snapshot:
-    """`generation`: the viewer's, read before anything else."""
+def _made_and_kept(viewer: str, algorithm: str, now: datetime, generation: int, *, given: bool) -> Snapshot:
+    """`generation`: the viewer's, read before anything else; `given`: somebody waits for a page of it."""
     made = make(viewer, algorithm, now, generation)
     with _timed("snapshot"):
-        snapshot.keep(viewer, made)
+        snapshot.keep(viewer, made, given=given)
     return made
 
 
@@ -97,7 +97,7 @@ def weights_of(viewer: str, algorithm: str, now: datetime) -> Weights:
 
 
 def _ranked(viewer: str, weights: Weights, now: datetime) -> list[Entry]:
-    with _timed("candidates"), _place():
+    with _timed("candidates"), place():
         known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now))
     with _timed("scoring"):
         items = rank(
@@ -118,9 +118,10 @@ def _places() -> threading.BoundedSemaphore:
 
 
 @contextmanager
-def _place() -> Iterator[None]:
-    """One of as many feeds as this process can ask for at once. When all readers come back together, as after an
-    outage, ClickHouse would else miss every deadline, and what is our own crowd would count as its failure."""
+def place() -> Iterator[None]:
+    """One of as many feeds as this process can ask for at once; raises `Transient` when none gets free in time. When
+    all readers come back together, as after an outage, ClickHouse would else miss every deadline, and what is our own
+    crowd would count as its failure."""
     if not _places().acquire(timeout=settings.CLICKHOUSE_DEADLINE):
         raise Transient("as many feeds are being made as can be at once")
     try:
@@ -145,7 +146,7 @@ def _build_once(
             return found, HIT
         token, generation = found
     try:
-        return _made_and_kept(viewer, algorithm, now, generation).cut(0, limit), MISS
+        return _made_and_kept(viewer, algorithm, now, generation, given=limit > 0).cut(0, limit), MISS
     finally:
         snapshot.unlock(viewer, algorithm, token)
 
@@ -154,10 +155,12 @@ def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | tup
     """What another has made, as soon as it is there; or the lock's token, when it is free and nothing is there, with
     the viewer's generation at that time.
 
-    Raises `Transient` when others had the lock for longer than one of them can: each has failed, or they are too slow.
-    In order of time, behind which there is no other path, the token is "" then.
+    Raises `Transient` when others had the lock for longer than one of them can, and when the lock is free so late that
+    who had it has missed the deadline: the next would, too. In order of time, behind which there is no other path, the
+    turn is given all the same, with the token "" when others keep the lock.
     """
-    end, pause = monotonic() + _lock_seconds(), _LOOK_AGAIN_SECONDS
+    start, pause = monotonic(), _LOOK_AGAIN_SECONDS
+    late, end = start + settings.CLICKHOUSE_DEADLINE, start + _lock_seconds()
     while True:
         sleep(pause)
         pause = min(1.5 * pause, _LOOK_SELDOM_SECONDS)
@@ -168,8 +171,11 @@ def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | tup
         if isinstance(kept, Slice) and _serves(viewer, kept):
             snapshot.unlock(viewer, algorithm, token or "")
             return kept
-        if token is not None:
+        if token is not None and (algorithm == TIME or monotonic() < late):
             return token, kept.generation
+        if token is not None:
+            snapshot.unlock(viewer, algorithm, token)
+            raise Transient("who was making this feed could not in time")
         if over and algorithm == TIME:
             return "", kept.generation
         if over:
@@ -207,7 +213,7 @@ def _rebuild(viewer: str) -> None:
             return
         try:
             generation = snapshot.read(viewer, algorithm=CH, limit=0).generation
-            _made_and_kept(viewer, CH, clock.now(), generation)
+            _made_and_kept(viewer, CH, clock.now(), generation, given=False)
         finally:
             snapshot.unlock(viewer, CH, token)
     except (NovaError, DatabaseError) as error:

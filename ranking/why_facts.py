@@ -56,7 +56,12 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
         if entry.id == post:
             return _in_feed(entry, place, known)
     if about.algorithm == building.CH:
-        facts, verdict = breaker.clickhouse.call(lambda: _unranked(viewer, post, now))
+        with building.place():
+            found = breaker.clickhouse.call(lambda: _unranked(viewer, post, now))
+        # Not within the call: that there is no such post is an answer of ClickHouse's, no failure.
+        if found is None:
+            raise NoSuchPost
+        facts, verdict = found
         seen = None if verdict.code == "not_available" else facts.seen
     else:
         verdict, seen = _not_in_time(viewer, post, feed), None
@@ -104,9 +109,12 @@ def _score(said: Explanation) -> dict[str, Any]:
     return {part: known[part] for part in _SCORE}
 
 
-def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict]:
+def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict] | None:
+    """None: there is no such post."""
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
     facts = _facts(viewer, post, now, deadline)
+    if facts is None:
+        return None
     verdict = refused(facts, viewer)
     if verdict is not None:
         return facts, verdict
@@ -130,11 +138,11 @@ def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict]:
     return facts, decide(post, facts, candidates=gathered.candidates, ranking=ranking, limits=limits, now=now)
 
 
-def _facts(viewer: str, post: str, now: datetime, deadline: Deadline) -> Facts:
+def _facts(viewer: str, post: str, now: datetime, deadline: Deadline) -> Facts | None:
     parameters = {"viewer": viewer, "post": post, "seen_after": candidates.seen_after(now)}
     rows = clickhouse.query(queries.sql("why"), parameters, timeout=deadline.left())
     if not rows:
-        raise NoSuchPost
+        return None
     author, created_at, deleted, seen, followed, blocked, muted = rows[0]
     return Facts(str(author), created_at, bool(deleted), bool(seen), bool(followed), bool(blocked), bool(muted))
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from community.models import Block, Follow, Post
-from ranking import candidates, snapshot
+from ranking import breaker, candidates, snapshot
 from tests.feeds import Feeds, invalidate, member
 
 pytest_plugins = ["tests.ranking_fixtures"]
@@ -99,6 +99,13 @@ def test_nobody_knows_the_post(client_of, viewer: UUID) -> None:
     for parameters in ({"post": "first"}, {}):
         answer = client.get("/api/feed/why", parameters)
         assert (answer.status_code, answer.json()["field"]) == (400, "post")
+
+
+def test_asking_for_what_nobody_knows_is_no_failure_of_clickhouse(client_of, viewer: UUID, settings) -> None:
+    client = client_of(viewer)
+    for _ in range(2 * settings.BREAKER_FAILURES):
+        assert client.get(f"/api/feed/why?post={uuid4()}").status_code == 404
+    assert breaker.clickhouse.look().after is breaker.State.CLOSED
 
 
 def test_deleted(why, feeds: Feeds) -> None:
@@ -285,8 +292,6 @@ def test_the_newest_stand_in_for_who_has_nothing(client_of, feeds: Feeds) -> Non
 
 def test_in_order_of_time(client_of, feeds: Feeds, make_member, settings) -> None:
     """Without ClickHouse the rules are fewer, and PostgreSQL's."""
-    from ranking import breaker
-
     breaker.clickhouse.force("open", by="a test", reason="")
     viewer, followee, stranger, blocked, muted = (make_member() for _ in range(5))
     for one in (followee, blocked, muted):
