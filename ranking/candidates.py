@@ -28,6 +28,7 @@ from ranking import authors, queries, recent, trending
 from ranking.merge import Candidate, Post, merge
 from ranking.scoring import Counts
 from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Cut, Source, cut
+from ranking.trending import HotList
 
 T = TypeVar("T")
 
@@ -69,9 +70,10 @@ class _Hot:
     posts: list[Post]
     counts: Mapping[str, Counts]
 
-    def serves(self, listed: datetime) -> bool:
-        """Are these, still, the posts of the list made then?"""
-        return self.listed == listed and monotonic() < self.until
+    def serves(self, listed: HotList | None) -> bool:
+        """Are these, still, the posts of that list? Where there is none, what was worked out instead will do."""
+        is_it = listed is None or self.listed == listed.generated_at
+        return is_it and monotonic() < self.until
 
 
 _NOTHING_HOT = _Hot(None, 0.0, [], {})
@@ -301,9 +303,9 @@ def _hottest(now: datetime, deadline: Deadline) -> _Hot:
     """Reading a thousand posts and their counts by id costs more than all the rest, and while the job's list is the
     same they are the same for every viewer. When they must be read again one reader does so, and the others go on."""
     global _hot
-    hot = trending.hot("24h", now, deadline.left())
+    listed = trending.listed("24h")
     kept = _hot
-    if kept.serves(hot.generated_at):
+    if kept.serves(listed):
         return kept
     bearable = monotonic() < kept.until + _HOT_SECONDS
     if not _reading_hot.acquire(timeout=0 if bearable else deadline.left()):
@@ -311,7 +313,8 @@ def _hottest(now: datetime, deadline: Deadline) -> _Hot:
             raise _too_late()
         return kept
     try:
-        if not _hot.serves(hot.generated_at):
+        if not _hot.serves(listed):
+            hot = listed or trending.find("24h", now, deadline.left())
             best = [item.id for item in hot.posts]
             found = posts_of(best, _NOBODY, now, deadline.left())
             posts = [found[identifier] for identifier in best if identifier in found]

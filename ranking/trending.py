@@ -50,13 +50,18 @@ def key(window: str) -> str:
 
 def hot(window: str, now: datetime, timeout: float) -> HotList:
     """The list that the job keeps, or the same worked out now. Raises a `nova.errors` class when neither can be had."""
+    return listed(window) or find(window, now, timeout)
+
+
+def listed(window: str) -> HotList | None:
+    """The list that the job keeps; None when there is none, or no Redis."""
     kept = cache.ask(lambda redis: redis.get(key(window)), None)
     if kept is not None:
         try:
             return _loaded(kept)
         except (ValueError, KeyError, TypeError):
             log.warning("the trending list %s cannot be read and is worked out anew", key(window))
-    return find(window, now, timeout)
+    return None
 
 
 def find(window: str, now: datetime, timeout: float) -> HotList:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from ranking import candidates, pipeline
+from ranking import candidates, pipeline, trending
 from ranking.diversity import FIRST_PLACES
 from tests.feeds import Feeds, member
 
@@ -117,6 +117,24 @@ def test_the_authors_own_reactions_make_no_trend(feeds: Feeds) -> None:
     (found,) = pipeline.trending(member(), "24h", 10, feeds.now).posts
     assert found["people"] == 3
     assert 2 < found["score"] <= 3
+
+
+def test_without_the_jobs_list_what_is_trending_is_worked_out_for_many_readers_at_once(
+    feeds: Feeds, monkeypatch
+) -> None:
+    """It costs more than all the rest of a feed; when Redis has no list, and when the job is late."""
+    post = feeds.post(member())
+    feeds.make_trend(post)
+    find, worked_out = trending.find, []
+    monkeypatch.setattr(trending, "find", lambda *given: worked_out.append(1) or find(*given))
+    for _ in range(3):
+        assert texts(post) == [item["id"] for item in pipeline.page(member(), limit=5, now=feeds.now).posts]
+    assert len(worked_out) == 1
+    # The job is back: its list is taken at once.
+    other = feeds.post(member())
+    feeds.make_trend(other, people=5)
+    pipeline.refresh_trending("24h", feeds.now)
+    assert set(texts(post, other)) == {item["id"] for item in pipeline.page(member(), limit=5, now=feeds.now).posts}
 
 
 def test_trending_decays_and_keeps_to_its_window(feeds: Feeds) -> None:
