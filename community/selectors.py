@@ -17,6 +17,10 @@ from nova import postgres
 SERVING_MS = 800
 _GRACE_SECONDS = 0.2
 _CARDS = "SELECT id::text, username, display_name FROM users WHERE id = ANY(%s::uuid[])"
+_FOLLOWERS = """
+    SELECT DISTINCT follower_id FROM unnest(%s::uuid[]) AS author (id)
+    CROSS JOIN LATERAL (SELECT follower_id FROM follows WHERE followee_id = author.id LIMIT %s) AS followers
+"""
 AnyRow = TypeVar("AnyRow", bound=Model)
 
 
@@ -44,11 +48,11 @@ def _served(milliseconds: int = SERVING_MS) -> Iterator[None]:
 # For serving --------------------------------------------------------------------------------------------------------
 
 
-def followers_of(author_ids: Collection[UUID], limit: int) -> list[UUID]:
-    """At most `limit` members that follow any of the authors, each once."""
-    rows = Follow.objects.filter(followee_id__in=author_ids).values_list("follower_id", flat=True).distinct()
-    with _served():
-        return list(rows[:limit])
+def followers_of(author_ids: Collection[UUID], each: int) -> list[UUID]:
+    """The members that follow any of the authors, each once; of an author at most `each`."""
+    with _served(), connection.cursor() as cursor:
+        cursor.execute(_FOLLOWERS, [list(author_ids), each])
+        return [row[0] for row in cursor]
 
 
 def followees_of(user_id: UUID, limit: int = 10_000) -> list[UUID]:

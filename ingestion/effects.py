@@ -4,7 +4,7 @@ Raised after the rows are in ClickHouse, so that a feed made anew has them. A fe
 anew by its age: losing this costs seconds, hence a failure is logged and nothing more.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -18,7 +18,8 @@ from redis import RedisError
 
 from community import selectors
 from ingestion.decoders import BlockRow, Decoded, FollowRow, PostRow
-from nova import generations, redis
+from nova import generations, hidings, redis
+from nova.hidings import Hiding
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -27,39 +28,53 @@ T = TypeVar("T")
 GONE_POSTS = "gone:posts"
 # The tables that say which posts are in a feed; likes and comments only say where.
 _SHAPING = {PostRow.TABLE, FollowRow.TABLE, BlockRow.TABLE}
-# What a member's newest snapshot is found by: this and the member's id. With the ending: the lock of who makes one.
+# All that is kept of a member's feeds begins so, and the member's id follows. The endings are those of what names the
+# newest snapshot, ranked or in order of time, and, behind it, of the lock of who makes one.
 _FEEDS = "feed:v1:"
+_NEWEST = ("", ":time")
 _BEING_MADE = ":lock"
 _CHUNK = 1000
+# So many followers are told of one batch's posts: a fraction of a second, and the changes behind it wait.
+_FANOUT_OF_A_BATCH = 20_000
 
 
 @dataclass
 class Effects:
     """viewers: members whose own feed changes; authors: those whose followers' feeds change; gone: deleted posts;
-    everyone: a whole table is empty."""
+    hidings: those that began (True) or ended; everyone: a whole table is empty; no_posts: that of the posts."""
 
     viewers: set[UUID] = field(default_factory=set)
     authors: set[UUID] = field(default_factory=set)
     gone: set[UUID] = field(default_factory=set)
+    hidings: dict[Hiding, bool] = field(default_factory=dict)
     everyone: bool = False
+    no_posts: bool = False
 
     def truncated(self, table: str) -> None:
         """Note that `table` was emptied."""
         self.everyone |= table in _SHAPING
+        self.no_posts |= table == PostRow.TABLE
 
     def add(self, decoded: Decoded) -> None:
         """Note what one change means. A row that a snapshot read, or an edited text, changes no feed's order."""
         if decoded.change.op == "r":
             return
+        # The old one first: what is in both goes on.
         for row in (decoded.old, decoded.new):
             if isinstance(row, FollowRow):
                 self.viewers.add(row.follower_id)
             elif isinstance(row, BlockRow):
-                self.viewers.add(row.blocker_id)
-                if row.kind == "block":
-                    self.viewers.add(row.blocked_id)
+                self._add_block(row, is_there=row is decoded.new)
         if isinstance(decoded.old or decoded.new, PostRow):
             self._add_post(decoded.old, decoded.new)
+
+    def _add_block(self, row: BlockRow, *, is_there: bool) -> None:
+        hidden = [Hiding(row.blocker_id, row.blocked_id, row.id)]
+        if row.kind == "block":
+            hidden.append(Hiding(row.blocked_id, row.blocker_id, row.id))
+        for hiding in hidden:
+            self.viewers.add(hiding.viewer)
+            self.hidings[hiding] = is_there
 
     def _add_post(self, old: PostRow | None, new: PostRow | None) -> None:
         if old and new and old.author_id == new.author_id:
@@ -74,14 +89,16 @@ def announce(effects: Effects, *, now: datetime) -> None:
     try:
         if effects.gone:
             _hide(effects.gone, now.timestamp())
+        hidings.note(effects.hidings)
         generations.bump(effects.viewers)
         if effects.everyone:
             for readers in _chunks(_readers()):
                 generations.bump(readers)
-        if effects.authors and settings.FANOUT_BOUND:
-            followers = selectors.followers_of(effects.authors, settings.FANOUT_BOUND)
-            for some in _chunks(followers):
-                generations.bump(_with_feed(some))
+        if effects.no_posts:
+            for kept in _chunks(_kept()):
+                redis.cache().unlink(*kept)
+        for some in _chunks(_followers(effects.authors)):
+            generations.bump(_with_feed(some))
     except (RedisError, DatabaseError) as error:
         log.warning("feeds_not_told", error=str(error), viewers=len(effects.viewers), authors=len(effects.authors))
 
@@ -96,19 +113,38 @@ def _hide(posts: Iterable[UUID], now: float) -> None:
     pipeline.execute()
 
 
+def _keys() -> Iterator[str]:
+    return (key.decode() for key in redis.cache().scan_iter(match=f"{_FEEDS}*", count=_CHUNK))
+
+
 def _readers() -> Iterator[str]:
     """Whoever has a feed made, ranked or in order of time; perhaps twice."""
-    for key in redis.cache().scan_iter(match=f"{_FEEDS}*", count=_CHUNK):
-        viewer, _, rest = key.decode().removeprefix(_FEEDS).partition(":")
-        if rest in ("", "time"):
+    for key in _keys():
+        viewer, colon, rest = key.removeprefix(_FEEDS).partition(":")
+        if colon + rest in _NEWEST:
             yield viewer
+
+
+def _kept() -> Iterator[str]:
+    """The keys of all that is kept of feeds. Whoever makes one at this moment keeps the lock."""
+    return (key for key in _keys() if not key.endswith(_BEING_MADE))
+
+
+def _followers(authors: Collection[UUID]) -> Iterator[UUID]:
+    """At most `FANOUT_BOUND` of each author; fewer, but as many of each, when the authors of a batch are very many."""
+    if not authors or not settings.FANOUT_BOUND:
+        return
+    each = max(1, min(settings.FANOUT_BOUND, _FANOUT_OF_A_BATCH // len(authors)))
+    for some in _chunks(authors):
+        yield from selectors.followers_of(some, each)
 
 
 def _with_feed(viewers: list[UUID]) -> list[UUID]:
     """Those who have a feed, or for whom one is being made at this moment, perhaps from what was there before."""
     pipeline = redis.cache().pipeline(transaction=False)
+    endings = [newest + ending for newest in _NEWEST for ending in ("", _BEING_MADE)]
     for viewer in viewers:
-        pipeline.exists(f"{_FEEDS}{viewer}", f"{_FEEDS}{viewer}{_BEING_MADE}")
+        pipeline.exists(*(f"{_FEEDS}{viewer}{ending}" for ending in endings))
     return [viewer for viewer, there in zip(viewers, pipeline.execute(), strict=True) if there]
 
 

@@ -1,6 +1,7 @@
 """What follows a cursor: in its snapshot while that is there, else in a new ranking without what was shown."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import compress
@@ -9,8 +10,9 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from community import selectors
+from nova import hidings
 from nova.errors import NovaError
-from ranking import building, snapshot
+from ranking import building, cache, snapshot
 from ranking.building import TIME
 from ranking.cursor import Cursor
 from ranking.entries import Entry
@@ -78,23 +80,20 @@ def _go_on(viewer: str, since: Cursor, whole: Found, ids: Sequence[str] | None, 
     made = Snapshot.made(rest, algorithm=about.algorithm, generation=about.generation, weights=weights, now=ranked_at)
     known = replace(made.about, shown=len(shown), version=about.version, experiment=about.experiment)
     kept = replace(made, about=known)
-    snapshot.keep(viewer, kept, shown=shown, pointed=False)
+    snapshot.keep_for_pages(viewer, kept, shown)
     return Found(kept.cut(0, limit), whole.cache, whole.last_good, replaced=True)
 
 
-def without_hidden(viewer: str, part: Slice, limit: int, explain: bool) -> tuple[Sequence[Entry], int]:
+def without_hidden(viewer: str, found: Found, limit: int, explain: bool) -> tuple[Sequence[Entry], int]:
     """A page without the authors hidden since, the room filled from what follows; the position after it."""
-    try:
-        hidden = {str(author) for author in selectors.hidden_authors(UUID(viewer))}
-    except DatabaseError:
-        return part.entries, part.after
+    part, hidden = found.part, _hidden(viewer, is_postgres_down=found.last_good)
     kept = [entry for entry in part.entries if entry.author_id not in hidden]
     after = part.after
     while len(kept) < limit and after < part.length:
         more = snapshot.read(
             viewer,
             algorithm=part.about.algorithm,
-            snapshot=part.about.snapshot,
+            snapshot=snapshot.LAST_GOOD if found.last_good else part.about.snapshot,
             position=after,
             limit=limit - len(kept),
             explain=explain,
@@ -104,3 +103,12 @@ def without_hidden(viewer: str, part: Slice, limit: int, explain: bool) -> tuple
         kept += [entry for entry in more.entries if entry.author_id not in hidden]
         after = more.after
     return kept, after
+
+
+def _hidden(viewer: str, *, is_postgres_down: bool) -> set[str]:
+    """Whom the viewer must not see: of PostgreSQL, or of what Redis knows of the last hours when that is down."""
+    if not is_postgres_down:
+        with suppress(DatabaseError):
+            return {str(author) for author in selectors.hidden_authors(UUID(viewer))}
+    nobody: set[str] = set()
+    return cache.ask(lambda redis: hidings.lately(redis, viewer), nobody)

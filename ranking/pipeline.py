@@ -102,8 +102,8 @@ def page(
     entries: Sequence[Entry] = found.part.entries
     after = found.part.after
     # A snapshot made before a block may hold authors who must not be seen by now.
-    if cursor is not None and found.part.about.generation != found.part.generation:
-        entries, after = without_hidden(viewer, found.part, limit, explain)
+    if (cursor or found.last_good) and found.part.about.generation != found.part.generation:
+        entries, after = without_hidden(viewer, found, limit, explain)
     about = found.part.about
     has_more = after < found.part.length and bool(entries)
     following_page = None

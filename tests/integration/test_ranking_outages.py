@@ -1,14 +1,16 @@
 """The ladder, each step reached by stopping or freezing a real engine: an answer comes, and says which path made it."""
 
 import threading
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 
 from community.models import Follow, Post
-from nova import redis
+from ingestion import effects
+from nova import clock, redis
 from nova.errors import Transient
+from nova.hidings import Hiding
 from ranking import authors, breaker, building, cache, pipeline
 from ranking.breaker import State
 from tests.feeds import Feeds, invalidate, member
@@ -209,6 +211,28 @@ def test_without_postgresql_too_the_last_good_feed_is_served(community, postgres
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.json()["error"] == "unavailable"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("short")
+def test_who_was_blocked_since_is_not_in_the_last_good_feed(
+    community, make_member, feeds, postgres, clickhouse
+) -> None:
+    viewer, _ = community
+    blocked = make_member()
+    feeds.follow(viewer, blocked)
+    feeds.posts(blocked, hours_ago=[0.5, 1.5, 2.5])
+    assert str(blocked) in {post["author"]["id"] for post in pipeline.page(viewer, limit=10).posts}
+    clickhouse.stop()
+    postgres.stop()
+    connection.close()
+    block = Hiding(viewer, blocked, uuid4())
+    effects.announce(effects.Effects(viewers={viewer}, hidings={block: True}), now=clock.now())
+    last = pipeline.page(viewer, limit=3)
+    assert last.stale
+    # The room is filled.
+    assert len(last.items) == 3
+    assert str(blocked) not in {post["author"]["id"] for post in last.posts}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,10 +1,13 @@
 """Whose feed a change makes stale."""
 
+from dataclasses import replace
+
 import pytest
 
 from ingestion import envelope
-from ingestion.decoders import ROWS
+from ingestion.decoders import ROWS, Decoded
 from ingestion.effects import Effects
+from nova.hidings import Hiding
 from tests.unit.ingestion.debezium import changes, decoded
 
 
@@ -23,12 +26,26 @@ def test_a_follow_and_its_end_concern_the_follower():
 def test_a_mute_concerns_the_muting_a_block_both():
     row = decoded("block_insert").new
     assert row.kind == "mute"
-    assert effects(("block_insert", 0)) == Effects(viewers={row.blocker_id})
+    mute = Hiding(row.blocker_id, row.blocked_id, row.id)
+    assert effects(("block_insert", 0)) == Effects(viewers={row.blocker_id}, hidings={mute: True})
     change = changes("block_insert")[0]
     block = envelope.Change("c", "blocks", None, {**change.after, "kind": "block"}, 8)
     found = Effects()
     found.add(ROWS["blocks"].from_change(block, epoch=0))
-    assert found == Effects(viewers={row.blocker_id, row.blocked_id})
+    other_way = Hiding(row.blocked_id, row.blocker_id, row.id)
+    assert found == Effects(viewers={row.blocker_id, row.blocked_id}, hidings={mute: True, other_way: True})
+
+
+@pytest.mark.parametrize(("before", "after", "other_way"), [("mute", "block", True), ("block", "mute", False)])
+def test_a_mute_that_becomes_a_block_hides_both_ways_and_back(before, after, other_way):
+    row = decoded("block_insert").new
+    old, new = (replace(row, kind=kind) for kind in (before, after))
+    found = Effects()
+    found.add(Decoded(changes("block_insert")[0], old, new, []))
+    assert found.hidings == {
+        Hiding(row.blocker_id, row.blocked_id, row.id): True,
+        Hiding(row.blocked_id, row.blocker_id, row.id): other_way,
+    }
 
 
 def test_a_new_post_concerns_the_authors_followers():
@@ -59,4 +76,4 @@ def test_a_snapshot_tells_nobody():
 def test_an_emptied_table_concerns_everyone_whose_posts_it_chose(table, everyone):
     found = Effects()
     found.truncated(table)
-    assert found.everyone == everyone
+    assert (found.everyone, found.no_posts) == (everyone, table == "posts")
