@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
+
 from nova import generations, redis
 from ranking import snapshot
 from ranking.about import About
@@ -46,7 +48,8 @@ def count_newer(viewer: str, since: str, about: About, all_ids: Callable[[], lis
     """How many posts the viewer's present snapshot (`about`) has that `since` had not; `all_ids` gives its ids when
     nobody remembers them.
 
-    When the way of making the feed has changed, most posts are others without being new: then their age decides.
+    A snapshot that was full had more posts behind it, which move up when others sink because they were seen: what now
+    stands behind all that it had is new only by its age. So is everything when the way of making the feed has changed.
     """
     if about.snapshot == since:
         return 0
@@ -54,10 +57,14 @@ def count_newer(viewer: str, since: str, about: About, all_ids: Callable[[], lis
     if present is None:
         present = all_ids()
     known = snapshot.ids(viewer, since)
-    if known is not None and not _made_otherwise(viewer, since, about):
-        return len(set(present).difference(known))
     made = snapshot.made_at(since) or 0.0
-    return sum(_made_after(post, made) for post in present)
+    if known is None or _made_otherwise(viewer, since, about):
+        return sum(_made_after(post, made) for post in present)
+    had = set(known)
+    last = len(present)
+    if len(known) >= settings.SNAPSHOT_POSTS:
+        last = max((place for place, post in enumerate(present) if post in had), default=0)
+    return sum(post not in had and (place < last or _made_after(post, made)) for place, post in enumerate(present))
 
 
 def _made_otherwise(viewer: str, since: str, about: About) -> bool:

@@ -18,10 +18,13 @@ from ranking.entries import Entry
 from ranking.explanation import Basis, Explanation
 from ranking.scoring import Counts, Weights
 
+# The ending of the key of the list of a viewer's snapshots.
+KEPT = "kept"
 # The ids of a snapshot take a fortieth of it.
 _IDS_TIMES = 4
 
-# KEYS: the list of the viewer's snapshots, the one used last at its end. ARGV: prefix of the snapshots, this one, how
+# KEYS: the list of the viewer's snapshots: first those of which nobody was given a page, the one used last at its end.
+# ARGV: prefix of the snapshots, this one, how
 # many are kept, how many whose ids are, milliseconds to live.
 _BOUND = """
 redis.call('RPUSH', KEYS[1], ARGV[2])
@@ -34,15 +37,15 @@ end
 """
 
 # For the script that reads a page of a named snapshot (`prefix`, `snapshot`): it is used, so others are dropped first.
-TOUCH = """
-if redis.call('LREM', prefix .. 'kept', 0, snapshot) > 0 then redis.call('RPUSH', prefix .. 'kept', snapshot) end
+TOUCH = f"""
+if redis.call('LREM', prefix .. '{KEPT}', 0, snapshot) > 0 then redis.call('RPUSH', prefix .. '{KEPT}', snapshot) end
 """
 
 
 def bound(pipeline: Any, prefix: str, snapshot: str, milliseconds: int) -> None:
     """Note that a snapshot was kept, and drop the one that is now one too many. prefix: of the viewer's keys."""
     most = settings.SNAPSHOTS_KEPT
-    pipeline.eval(_BOUND, 1, f"{prefix}kept", prefix, snapshot, most, _IDS_TIMES * most, milliseconds)
+    pipeline.eval(_BOUND, 1, f"{prefix}{KEPT}", prefix, snapshot, most, _IDS_TIMES * most, milliseconds)
 
 
 def packed(entries: Sequence[Entry]) -> bytes:

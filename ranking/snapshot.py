@@ -6,7 +6,7 @@
     feed:v1:{viewer}:{snapshot}:inputs  what each entry's place was worked out from, compressed (memory.py)
     feed:v1:{viewer}:{snapshot}:ids   the ids in order, kept longer: what a reader was shown of a snapshot that is gone
     feed:v1:{viewer}:last             the head of the last snapshot made, for outages
-    feed:v1:{viewer}:kept             list: the snapshots that are there, the one used last at the end (memory.py)
+    feed:v1:{viewer}:kept             list: the snapshots that are there; whichever is first goes first (memory.py)
 
 A read is one round trip. Without Redis nothing is found and nothing is kept; nothing here raises for that.
 """
@@ -39,7 +39,7 @@ _TIME_SOFT_SECONDS = 10
 _IDS_TTLS = 4
 TIME = "time"
 
-# KEYS: pointer, generation, gone. ARGV: prefix of the snapshots, snapshot or "", position, limit, "1" to explain.
+# KEYS: pointer, generation, gone, head. ARGV: prefix of the snapshots, snapshot or "", position, limit, "1" to explain.
 # Returns the viewer's generation and, when the snapshot is there, what is known of it, how many entries it has, the
 # position after the last one read, the entries, their positions and all explanations. Deleted posts are left out, the
 # room is filled.
@@ -63,6 +63,10 @@ if ARGV[2] ~= '' then
 """
     + memory.TOUCH
     + """
+elseif limit > 0 then
+"""
+    + head.GIVEN
+    + """
 end
 local read, positions = {}, {}
 while #read < limit and position < length do
@@ -81,12 +85,16 @@ return {generation, about, length, position, read, positions, whys}
 """
 )
 
-# KEYS: pointer, generation, head. ARGV: snapshot, its generation, when it was started, milliseconds to live, its head.
-# A snapshot of an older generation than the pointer's, or begun earlier in the same one, changes nothing.
+# KEYS: pointer, generation, head, the snapshot, the last good one, the list of the viewer's snapshots. ARGV: snapshot,
+# its generation, when it was started, milliseconds to live, its head (three), milliseconds the last good one lives, how
+# many posts it has, "1" when a page is given to somebody.
+# A snapshot of an older generation than the pointer's, or begun earlier in the same one, changes nothing. The last good
+# one may have been made by another algorithm, behind another pointer.
 _POINT = (
     """
 local pointer = redis.call('GET', KEYS[1])
-if pointer and ARGV[2] ~= (redis.call('GET', KEYS[2]) or '0') then
+local is_behind = ARGV[2] ~= (redis.call('GET', KEYS[2]) or '0')
+if pointer and is_behind then
   local generation = string.match(pointer, '^%S+ (%d+)')
   if tonumber(generation) > tonumber(ARGV[2]) then return 0 end
 elseif pointer then
@@ -96,7 +104,16 @@ end
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
 """
     + head.WRITE
-    + "return 1"
+    + """
+if ARGV[10] == '1' then redis.call('HSET', KEYS[3], 'given', '1') end
+local best = redis.call('LINDEX', KEYS[5], 0)
+if best and is_behind and cjson.decode(best).generation > tonumber(ARGV[2]) then return 1 end
+redis.call('DEL', KEYS[5])
+redis.call('RPUSH', KEYS[5], unpack(redis.call('LRANGE', KEYS[4], 0, ARGV[9])))
+redis.call('PEXPIRE', KEYS[5], ARGV[8])
+redis.call('SET', KEYS[5] .. ':inputs', redis.call('GET', KEYS[4] .. ':inputs'), 'PX', ARGV[8])
+return 1
+"""
 )
 
 _UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -177,7 +194,8 @@ def read(
     viewer: str, *, algorithm: str, snapshot: str = "", position: int = 0, limit: int, explain: bool = False
 ) -> Slice | Missing:
     """Entries of a snapshot, or of the newest one of `algorithm`."""
-    keys = [pointer(viewer, algorithm), generations.key(viewer), GONE]
+    newest = pointer(viewer, algorithm)
+    keys = [newest, generations.key(viewer), GONE, head.key(newest)]
     arguments: list[str | int] = [key(viewer, ""), snapshot, position, limit, "1" if explain else "0"]
     found: Any = cache.ask(lambda redis: _script(_READ)(keys, arguments, client=redis), None)
     if found is None:
@@ -195,33 +213,51 @@ def reading_head(viewer: str, algorithm: str, known: head.Head | None) -> Call:
     return head.reading(pointer(viewer, algorithm), generations.key(viewer), GONE, known)
 
 
-def keep(viewer: str, made: Snapshot, *, shown: Sequence[str] = (), pointed: bool = True) -> bool:
-    """Keep a snapshot; whether the pointer now names it. Not `pointed`: it is only for a reader's next pages."""
-    return bool(cache.ask(lambda redis: _keep(redis, viewer, made, shown, pointed), False))
+def keep(viewer: str, made: Snapshot, *, given: bool = False) -> bool:
+    """Keep a snapshot as the viewer's newest; whether the pointer now names it, which a newer one prevents. given: a
+    page of it is given to somebody."""
+    return bool(cache.ask(lambda redis: _keep_newest(redis, viewer, made, given), False))
 
 
-def _keep(redis: Any, viewer: str, made: Snapshot, shown: Sequence[str], pointed: bool) -> bool:
+def keep_for_pages(viewer: str, made: Snapshot, shown: Sequence[str]) -> None:
+    """Keep a snapshot for the next pages of one who was shown these posts before, and for nobody else."""
+
+    def keep_it(redis: Any) -> None:
+        pipeline = redis.pipeline()
+        _write(pipeline, viewer, made, shown)
+        _bound(pipeline, viewer, made)
+        pipeline.execute()
+
+    cache.ask(keep_it, None)
+
+
+def _write(pipeline: Any, viewer: str, made: Snapshot, shown: Sequence[str] = ()) -> None:
     name = key(viewer, made.about.snapshot)
     hard = settings.SNAPSHOT_HARD_SECONDS
-    about = orjson.dumps(asdict(made.about))
-    pipeline = redis.pipeline()
-    pipeline.rpush(name, about, *(entry.packed for entry in made.entries))
+    pipeline.rpush(name, orjson.dumps(asdict(made.about)), *(entry.packed for entry in made.entries))
     pipeline.expire(name, hard)
     pipeline.set(f"{name}:inputs", memory.packed(made.entries), ex=hard)
     ids = entries.bytes_of_ids(shown) + entries.bytes_of_ids([entry.id for entry in made.entries])
     pipeline.set(f"{name}:ids", ids, ex=_IDS_TTLS * hard)
-    memory.bound(pipeline, key(viewer, ""), made.about.snapshot, 1000 * _IDS_TTLS * hard)
-    if pointed:
-        last, best = key(viewer, LAST_GOOD), made.entries[:_LAST_GOOD_POSTS]
-        pipeline.delete(last)
-        pipeline.rpush(last, about, *(entry.packed for entry in best))
-        pipeline.expire(last, settings.LAST_GOOD_SECONDS)
-        pipeline.set(f"{last}:inputs", memory.packed(best), ex=settings.LAST_GOOD_SECONDS)
-        name = pointer(viewer, made.about.algorithm)
-        keys = [name, generations.key(viewer), head.key(name)]
-        arguments = [made.about.snapshot, made.about.generation, int(made.about.started * 1000), hard * 1000]
-        pipeline.eval(_POINT, len(keys), *keys, *arguments, *head.packed(made.about, made.entries))
-    return bool(pipeline.execute()[-1])
+
+
+def _bound(pipeline: Any, viewer: str, made: Snapshot) -> None:
+    milliseconds = 1000 * _IDS_TTLS * settings.SNAPSHOT_HARD_SECONDS
+    memory.bound(pipeline, key(viewer, ""), made.about.snapshot, milliseconds)
+
+
+def _keep_newest(redis: Any, viewer: str, made: Snapshot, given: bool) -> bool:
+    about, newest = made.about, pointer(viewer, made.about.algorithm)
+    pipeline = redis.pipeline()
+    _write(pipeline, viewer, made)
+    mine = (key(viewer, name) for name in (about.snapshot, LAST_GOOD, memory.KEPT))
+    keys = [newest, generations.key(viewer), head.key(newest), *mine]
+    arguments = about.snapshot, about.generation, int(about.started * 1000), 1000 * settings.SNAPSHOT_HARD_SECONDS
+    rest = 1000 * settings.LAST_GOOD_SECONDS, _LAST_GOOD_POSTS, int(given)
+    pipeline.eval(_POINT, len(keys), *keys, *arguments, *head.packed(about, made.entries), *rest)
+    # Only now, since the pointer tells which was the newest before, and whether that may go first.
+    _bound(pipeline, viewer, made)
+    return bool(pipeline.execute()[-2])
 
 
 def ids(viewer: str, snapshot: str) -> list[str] | None:

@@ -11,6 +11,9 @@ from rest_framework.test import APIClient
 from nova import identity, limits
 from nova.management.commands.issue_token import issue
 
+# Imported before it is named as a plugin, which is too late: its asserts shall tell what they compared all the same.
+pytest.register_assert_rewrite("tests.streams")
+
 UNIT = Path(__file__).resolve().parent / "unit"
 
 

@@ -116,7 +116,11 @@ class Run:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-feed", description=__doc__)
     parser.add_argument(
-        "--events", type=int, nargs="+", default=[1_000_000, 10_000_000, 50_000_000], help="sizes of the history"
+        "--events",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 10_000_000, 50_000_000, 100_000_000],
+        help="sizes of the history",
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the community, 100,000 and 1 million events")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")

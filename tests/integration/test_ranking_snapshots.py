@@ -8,15 +8,17 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
+from community import selectors
 from community.models import Block, Follow
 from ingestion import effects
-from nova import clock, redis
+from nova import clock, generations, redis
 from nova.errors import Transient
+from nova.hidings import Hiding
 from ranking import building, pipeline, snapshot
 from ranking.scoring import Weights
-from ranking.snapshot import Snapshot
+from ranking.snapshot import Slice, Snapshot
 from tests.client import wait_until
 from tests.feeds import Feeds, invalidate, member
 
@@ -50,6 +52,12 @@ def lose(viewer: UUID, name: str) -> None:
     """What the hard TTL does to a snapshot."""
     key = snapshot.key(str(viewer), name)
     redis.cache().delete(key, f"{key}:inputs", snapshot.pointer(str(viewer), "ch"))
+
+
+def last_good(viewer: UUID) -> str:
+    found = snapshot.read(str(viewer), algorithm="ch", snapshot=snapshot.LAST_GOOD, limit=0)
+    assert isinstance(found, Slice)
+    return found.about.snapshot
 
 
 def test_the_second_read_is_a_hit_of_the_same_snapshot(viewer: UUID) -> None:
@@ -198,15 +206,94 @@ def test_authors_hidden_since_are_taken_out_of_old_pages(feeds: Feeds, make_memb
     assert ids(second) + rest(viewer, second.cursor) == kept
 
 
+@pytest.mark.parametrize("was_hidden_twice", [False, True])
+def test_while_postgresql_does_not_answer_redis_knows_who_was_hidden_lately(
+    feeds: Feeds, make_member, monkeypatch, was_hidden_twice: bool
+) -> None:
+    viewer, hidden, other = make_member(), make_member(), member()
+    feeds.follow(viewer, hidden, other)
+    for author in (hidden, other):
+        feeds.posts(author, hours_ago=[1.0, 2.0, 3.0, 4.0])
+    first = pipeline.page(viewer, limit=2)
+    block, mute = Hiding(viewer, hidden, uuid4()), Hiding(viewer, hidden, uuid4())
+    changes = {block: True} | ({mute: True} if was_hidden_twice else {})
+    effects.announce(effects.Effects(viewers={viewer}, hidings=changes), now=clock.now())
+
+    def hang(_: UUID) -> set[UUID]:
+        raise OperationalError("it does not answer")
+
+    def authors_of_page_two() -> set[str]:
+        page = pipeline.page(viewer, limit=10, cursor=first.cursor)
+        return {post["author"]["id"] for post in page.posts}
+
+    monkeypatch.setattr(selectors, "hidden_authors", hang)
+    assert authors_of_page_two() == {str(other)}
+    effects.announce(effects.Effects(hidings={block: False}), now=clock.now())
+    assert authors_of_page_two() == ({str(other)} if was_hidden_twice else {str(other), str(hidden)})
+
+
+def test_emptied_posts_are_in_no_page_any_more(feeds: Feeds, viewer: UUID) -> None:
+    first = pipeline.page(viewer, limit=5)
+    for post in feeds.rows:
+        feeds.delete(post)
+    emptied = effects.Effects()
+    emptied.truncated("posts")
+    effects.announce(emptied, now=clock.now())
+    assert pipeline.page(viewer, limit=5, cursor=first.cursor).items == ()
+    assert not redis.cache().exists(snapshot.key(str(viewer), snapshot.LAST_GOOD))
+    assert pipeline.page(viewer, limit=5).items == ()
+
+
+def followers_with_feeds(author: UUID, count: int, make_member, algo: str) -> list[UUID]:
+    followers = [make_member() for _ in range(count)]
+    for follower in followers:
+        Follow.objects.create(follower_id=follower, followee_id=author)
+        pipeline.page(follower, limit=5, algo=algo)
+    return followers
+
+
+@pytest.mark.parametrize("algo", ["ch", "time"])
+def test_who_has_many_followers_leaves_room_for_those_of_others(feeds: Feeds, make_member, settings, algo) -> None:
+    settings.FANOUT_BOUND = 3
+    famous, other, stranger = make_member(), make_member(), make_member()
+    many = followers_with_feeds(famous, 8, make_member, algo)
+    few = followers_with_feeds(other, 2, make_member, algo)
+    pipeline.page(stranger, limit=5, algo=algo)
+    effects.announce(effects.Effects(authors={famous, other}), now=clock.now())
+    told = [viewer for viewer in (*many, *few, stranger) if generations.of(viewer)]
+    assert (len(set(many) & set(told)), set(told) - set(many)) == (3, set(few))
+
+
+def test_of_very_many_authors_each_gets_a_part(feeds: Feeds, make_member, monkeypatch) -> None:
+    monkeypatch.setattr(effects, "_FANOUT_OF_A_BATCH", 4)
+    authors = [make_member() for _ in range(2)]
+    followers = [followers_with_feeds(author, 3, make_member, "ch") for author in authors]
+    effects.announce(effects.Effects(authors=set(authors)), now=clock.now())
+    assert [sum(map(generations.of, some)) for some in followers] == [2, 2]
+
+
 def test_a_slow_rebuild_does_not_overwrite_a_newer_generation(viewer: UUID) -> None:
     name = str(viewer)
     slow = building.build(name, "ch", pipeline.clock.now())
     invalidate(viewer)
     newer = pipeline.page(viewer, limit=5)
     assert not snapshot.keep(name, replace(slow, about=replace(slow.about, snapshot="f" * 20)))
+    assert last_good(viewer) == newer.snapshot
     again = pipeline.page(viewer, limit=5)
     assert again.cache_hit
     assert again.snapshot == newer.snapshot
+
+
+@pytest.mark.django_db
+def test_a_slow_rebuild_in_order_of_time_is_no_newer_last_good(viewer: UUID) -> None:
+    """It has a pointer of its own, so nothing but the last good one tells that it comes late."""
+    slow = building.make(str(viewer), "time", pipeline.clock.now(), generation=0)
+    invalidate(viewer)
+    newer = pipeline.page(viewer, limit=5)
+    snapshot.keep(str(viewer), slow)
+    assert last_good(viewer) == newer.snapshot
+    assert pipeline.page(viewer, limit=5, algo="time").snapshot != slow.about.snapshot
+    assert last_good(viewer) != newer.snapshot
 
 
 def test_of_two_rebuilds_of_one_generation_the_later_begun_stays(feeds: Feeds, viewer: UUID) -> None:
@@ -286,6 +373,21 @@ def test_a_ranking_that_takes_longer_than_its_deadline_is_waited_for(
     assert len(ranked) == 1
 
 
+def test_behind_a_ranking_that_missed_its_deadline_nobody_waits_for_another(
+    viewer: UUID, ranked, monkeypatch, settings
+) -> None:
+    settings.CLICKHOUSE_DEADLINE = 1
+
+    def missing(*given):
+        ranked.append(1)
+        time.sleep(2)
+        raise Transient("too late")
+
+    monkeypatch.setattr(building.candidates, "gather", missing)
+    assert {page.algorithm for page in read_together(viewer)} == {"time"}
+    assert len(ranked) == 1
+
+
 def test_who_waits_in_vain_for_others_is_answered_in_order_of_time(viewer: UUID, ranked, settings) -> None:
     settings.CLICKHOUSE_DEADLINE = 0.2
     assert snapshot.lock(str(viewer), "ch", 60)
@@ -329,6 +431,23 @@ def test_how_many_posts_are_newer(feeds: Feeds, viewer: UUID) -> None:
         pipeline.newer(viewer, "yesterday")
 
 
+def test_what_moves_up_behind_posts_that_were_seen_is_not_newer(feeds: Feeds, viewer: UUID, settings) -> None:
+    """The feed is full, and others stand behind it."""
+    settings.SNAPSHOT_POSTS = 10
+    before = pipeline.page(viewer, limit=5)
+    for post in before.posts:
+        feeds.act(viewer, UUID(post["id"]), "view")
+    invalidate(viewer)
+    after = pipeline.page(viewer, limit=10)
+    assert not set(ids(before)) & set(ids(after))
+    assert pipeline.newer(viewer, before.snapshot) == 0
+    author = member()
+    feeds.follow(viewer, author)
+    feeds.posts(author, hours_ago=[0.1, 0.2])
+    invalidate(viewer)
+    assert pipeline.newer(viewer, before.snapshot) == 2
+
+
 def kept(viewer: UUID, ending: bytes = b"") -> set[str]:
     """The snapshots of which there is the list, or the ids."""
     keys = (
@@ -340,6 +459,11 @@ def kept(viewer: UUID, ending: bytes = b"") -> set[str]:
 
 def test_a_reader_takes_no_more_than_so_many_snapshots(viewer: UUID, settings) -> None:
     settings.SNAPSHOTS_KEPT = 2
+
+    def first_page() -> str:
+        invalidate(viewer)
+        return pipeline.page(viewer, limit=5).snapshot
+
     first = pipeline.page(viewer, limit=20)
     whole = ids(pipeline.page(viewer, limit=100))
     second = pipeline.rank(viewer)
@@ -347,15 +471,34 @@ def test_a_reader_takes_no_more_than_so_many_snapshots(viewer: UUID, settings) -
     page = pipeline.page(viewer, limit=20, cursor=first.cursor)
     third = pipeline.rank(viewer)
     assert kept(viewer) == kept(viewer, b":inputs") == {first.snapshot, third}
-    made = [pipeline.rank(viewer) for _ in range(20)]
+    made = [first_page() for _ in range(20)]
     assert kept(viewer) == kept(viewer, b":inputs") == set(made[-2:])
     assert kept(viewer, b":ids") == set(made[-8:])
     assert second not in kept(viewer, b":ids")
-    assert pipeline.page(viewer, limit=5).snapshot == made[-1]
     # And who still pages in it goes on.
     last = pipeline.page(viewer, limit=20, cursor=page.cursor)
     assert last.snapshot_replaced
     assert ids(first) + ids(page) + ids(last) == whole
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_feeds_that_nobody_read_take_nothing_from_who_reads(viewer: UUID, settings, explain: bool) -> None:
+    """An event stream looks, and a feed is made, whenever a followee posts."""
+    settings.SNAPSHOTS_KEPT = 2
+    assert pipeline.rank(viewer)
+    if explain:
+        first = pipeline.page(viewer, limit=20, explain=True)
+        cursor = first.cursor
+    else:
+        # As most readers ask.
+        found = pipeline.ready(viewer, limit=20, algo=None)
+        assert found
+        assert found.ready
+        cursor = found.ready.cursor
+    for _ in range(20):
+        invalidate(viewer)
+        assert pipeline.changes(viewer).snapshot
+    assert not pipeline.page(viewer, limit=20, cursor=cursor).snapshot_replaced
 
 
 def test_the_last_good_head_is_kept_for_outages(viewer: UUID) -> None:
