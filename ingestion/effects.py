@@ -1,13 +1,14 @@
 """What a change of the community means for feeds already made: whose must be made anew, what must not be shown.
 
 Raised after the rows are in ClickHouse, so that a feed made anew has them. A feed that is not told of a change is made
-anew by its age: losing this costs seconds, hence a failure is logged and nothing more.
+anew by its age: losing this costs seconds, hence a failure is logged and nothing more. (Whom somebody hid in that
+moment may be in what is served while PostgreSQL is down.)
 """
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 from uuid import UUID
 
@@ -34,8 +35,8 @@ _FEEDS = "feed:v1:"
 _NEWEST = ("", ":time")
 _BEING_MADE = ":lock"
 _CHUNK = 1000
-# So many followers are told of one batch's posts: a fraction of a second, and the changes behind it wait.
-_FANOUT_OF_A_BATCH = 20_000
+# For one batch at most so many times `FANOUT_BOUND` followers are asked for: the changes behind it wait.
+_BOUNDS_OF_A_BATCH = 4
 
 
 @dataclass
@@ -118,10 +119,10 @@ def _keys() -> Iterator[str]:
 
 
 def _readers() -> Iterator[str]:
-    """Whoever has a feed made, ranked or in order of time; perhaps twice."""
+    """Whoever has a feed, ranked or in order of time, or for whom one is being made; perhaps more than once."""
     for key in _keys():
         viewer, colon, rest = key.removeprefix(_FEEDS).partition(":")
-        if colon + rest in _NEWEST:
+        if (colon + rest).removesuffix(_BEING_MADE) in _NEWEST:
             yield viewer
 
 
@@ -131,12 +132,15 @@ def _kept() -> Iterator[str]:
 
 
 def _followers(authors: Collection[UUID]) -> Iterator[UUID]:
-    """At most `FANOUT_BOUND` of each author; fewer, but as many of each, when the authors of a batch are very many."""
-    if not authors or not settings.FANOUT_BOUND:
+    """At most `FANOUT_BOUND` of each author; fewer, but as many of each, when the authors of a batch are very many. So
+    many of one question that PostgreSQL has the time."""
+    bound = settings.FANOUT_BOUND
+    if not authors or not bound:
         return
-    each = max(1, min(settings.FANOUT_BOUND, _FANOUT_OF_A_BATCH // len(authors)))
-    for some in _chunks(authors):
-        yield from selectors.followers_of(some, each)
+    most = _BOUNDS_OF_A_BATCH * bound
+    each = max(1, min(bound, most // len(authors)))
+    groups = _chunks(authors, max(1, min(bound, _CHUNK) // each))
+    yield from islice(chain.from_iterable(selectors.followers_of(some, each) for some in groups), most)
 
 
 def _with_feed(viewers: list[UUID]) -> list[UUID]:
@@ -148,7 +152,7 @@ def _with_feed(viewers: list[UUID]) -> list[UUID]:
     return [viewer for viewer, there in zip(viewers, pipeline.execute(), strict=True) if there]
 
 
-def _chunks(viewers: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(viewers)
-    while some := list(islice(rest, _CHUNK)):
+def _chunks(all_of_them: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+    rest = iter(all_of_them)
+    while some := list(islice(rest, size)):
         yield some

@@ -13,8 +13,12 @@ from zlib import crc32
 import psycopg
 from django.db import connection
 
+from nova import postgres
+
 # "jobs" in ASCII: the first half of every key, apart from whoever else uses advisory locks.
 _CLASS = 0x6A6F6273
+# A PostgreSQL that hangs would not let go of it for longer, and of us.
+_LETTING_GO_SECONDS = 2.0
 # Without these a machine that lost its power would hold the lock for two hours.
 _KEEPALIVE = (
     "SELECT set_config('tcp_keepalives_idle', '30', true), set_config('tcp_keepalives_interval', '10', true),"
@@ -32,7 +36,7 @@ def held(name: str) -> Iterator[bool]:
     # Some versions of Django leave the pool's options in.
     parameters.pop("pool", None)
     with connection.wrap_database_errors:
-        own = psycopg.connect(**parameters)
+        own = postgres.ImpatientConnection.connect(**parameters)
     try:
         with connection.wrap_database_errors:
             own.execute(_KEEPALIVE)
@@ -41,7 +45,7 @@ def held(name: str) -> Iterator[bool]:
     finally:
         # Waits until PostgreSQL has let go of the lock. That a connection is closed it notices some time later, and
         # a run that begins right after this one would find the lock taken.
-        with suppress(psycopg.Error):
+        with suppress(psycopg.Error), postgres.within(_LETTING_GO_SECONDS):
             own.rollback()
         own.close()
 

@@ -19,7 +19,7 @@ from ranking.entries import Entry
 from ranking.explanation import Basis
 from ranking.merge import rank
 from ranking.scoring import Weights
-from ranking.snapshot import Slice, Snapshot
+from ranking.snapshot import Missing, Slice, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def obtain(viewer: str, algorithm: str, *, limit: int, explain: bool, now: datet
         if algorithm == CH and breaker.clickhouse.look().after is breaker.State.CLOSED:
             _rebuild_soon(viewer)
             return kept, STALE
-    return _build_once(viewer, algorithm, kept.generation, limit, explain, now)
+    return _build_once(viewer, algorithm, kept, limit, explain, now)
 
 
 def build(viewer: str, algorithm: str, now: datetime) -> Snapshot:
@@ -136,12 +136,13 @@ def _by_time(viewer: str, now: datetime) -> list[Entry]:
 
 
 def _build_once(
-    viewer: str, algorithm: str, generation: int, limit: int, explain: bool, now: datetime
+    viewer: str, algorithm: str, before: Slice | Missing, limit: int, explain: bool, now: datetime
 ) -> tuple[Slice, str]:
-    """Build, unless another does so already: then wait for theirs, or, when they fail, for the turn to build."""
-    token = _lock(viewer, algorithm)
+    """Build, unless another does so already: then wait for theirs, or, when they fail, for the turn to build. before:
+    what is kept and does not serve."""
+    token, generation = _lock(viewer, algorithm), before.generation
     if token is None:
-        found = _wait(viewer, algorithm, limit, explain)
+        found = _wait(viewer, algorithm, limit, explain, before)
         if isinstance(found, Slice):
             return found, HIT
         token, generation = found
@@ -151,13 +152,13 @@ def _build_once(
         snapshot.unlock(viewer, algorithm, token)
 
 
-def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | tuple[str, int]:
+def _wait(viewer: str, algorithm: str, limit: int, explain: bool, before: Slice | Missing) -> Slice | tuple[str, int]:
     """What another has made, as soon as it is there; or the lock's token, when it is free and nothing is there, with
     the viewer's generation at that time.
 
-    Raises `Transient` when others had the lock for longer than one of them can, and when the lock is free so late that
-    who had it has missed the deadline: the next would, too. In order of time, behind which there is no other path, the
-    turn is given all the same, with the token "" when others keep the lock.
+    Raises `Transient` when others had the lock for longer than one of them can, and when it is free only after the
+    deadline and they have made nothing: the next would not, either. In order of time, behind which there is no other
+    path, the turn is given all the same, with the token "" when others keep the lock.
     """
     start, pause = monotonic(), _LOOK_AGAIN_SECONDS
     late, end = start + settings.CLICKHOUSE_DEADLINE, start + _lock_seconds()
@@ -171,7 +172,9 @@ def _wait(viewer: str, algorithm: str, limit: int, explain: bool) -> Slice | tup
         if isinstance(kept, Slice) and _serves(viewer, kept):
             snapshot.unlock(viewer, algorithm, token or "")
             return kept
-        if token is not None and (algorithm == TIME or monotonic() < late):
+        # What was made may not serve, because the feed has changed since.
+        has_been_made = isinstance(kept, Slice) and kept.about != getattr(before, "about", None)
+        if token is not None and (algorithm == TIME or has_been_made or monotonic() < late):
             return token, kept.generation
         if token is not None:
             snapshot.unlock(viewer, algorithm, token)

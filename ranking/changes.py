@@ -12,6 +12,8 @@ from ranking.about import About
 from ranking.snapshot import Missing
 
 _VIEWERS_AT_ONCE = 500
+# A post that was made so long before a snapshot may have reached ClickHouse after it.
+_UNDER_WAY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ def count_newer(viewer: str, since: str, about: About, all_ids: Callable[[], lis
     """How many posts the viewer's present snapshot (`about`) has that `since` had not; `all_ids` gives its ids when
     nobody remembers them.
 
-    A snapshot that was full had more posts behind it, which move up when others sink because they were seen: what now
-    stands behind all that it had is new only by its age. So is everything when the way of making the feed has changed.
+    A snapshot that was full had more posts behind it, which move up when others sink because they were seen: then only
+    what was made since is new. So it is when the way of making the feed has changed.
     """
     if about.snapshot == since:
         return 0
@@ -60,11 +62,10 @@ def count_newer(viewer: str, since: str, about: About, all_ids: Callable[[], lis
     made = snapshot.made_at(since) or 0.0
     if known is None or _made_otherwise(viewer, since, about):
         return sum(_made_after(post, made) for post in present)
-    had = set(known)
-    last = len(present)
-    if len(known) >= settings.SNAPSHOT_POSTS:
-        last = max((place for place, post in enumerate(present) if post in had), default=0)
-    return sum(post not in had and (place < last or _made_after(post, made)) for place, post in enumerate(present))
+    others = set(present).difference(known)
+    if len(known) < settings.SNAPSHOT_POSTS:
+        return len(others)
+    return sum(_made_after(post, made - _UNDER_WAY_SECONDS) for post in others)
 
 
 def _made_otherwise(viewer: str, since: str, about: About) -> bool:

@@ -3,8 +3,8 @@ is read as one piece instead of fifty.
 
 A hash at `key(pointer)`: `snapshot` that it belongs to; `about`: what is known of it and where each post ends (JSON);
 `keys`: the sort keys of the posts; `posts`: their JSON with commas between; `checked`: the state of the deletions when
-none of these posts was among them; `given`: there when a page of the snapshot was given to somebody. It is written with
-the pointer and lives as long; without it the list is read.
+none of these posts was among them; `given`: there when somebody asked for a page of the snapshot while it was current.
+It is written with the pointer and lives as long; without it the list is read.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import orjson
 from redis.commands.core import Script
 
 from nova.redis import Call
-from ranking import cache
+from ranking import cache, memory
 from ranking.about import About
 from ranking.cursor import prints
 from ranking.entries import Entry
@@ -33,10 +33,10 @@ _KEY, _ID = 71, 35
 
 # For the script that sets the pointer: KEYS[3] is the hash; ARGV[4] milliseconds to live, ARGV[5..7] as `packed`. The
 # snapshot that it belonged to is the first that may go (memory.py), unless somebody was given a page of it.
-WRITE = """
-local before = redis.call('HMGET', KEYS[3], 'snapshot', 'given')
-if before[1] and not before[2] and redis.call('LREM', KEYS[6], 0, before[1]) > 0 then
-  redis.call('LPUSH', KEYS[6], before[1])
+WRITE = f"""
+local before, given = unpack(redis.call('HMGET', KEYS[3], 'snapshot', 'given'))
+if before and not given then
+  {memory.FIRST}
 end
 redis.call('DEL', KEYS[3])
 redis.call('HSET', KEYS[3], 'snapshot', ARGV[1], 'about', ARGV[5], 'keys', ARGV[6], 'posts', ARGV[7])
@@ -51,14 +51,14 @@ _READ = """
 local generation = redis.call('GET', KEYS[2]) or '0'
 local pointer = redis.call('GET', KEYS[1])
 if not pointer then return {generation} end
-local snapshot = string.match(pointer, '^%S+')
+local snapshot, made_in = string.match(pointer, '^(%S+) (%d+)')
 local newest = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
 local gone = newest and newest .. ' ' .. redis.call('ZCARD', KEYS[3]) or ''
 local state = snapshot .. ' ' .. gone
 if ARGV[1] == state then return {generation, state} end
 local head = redis.call('HMGET', KEYS[4], 'snapshot', 'checked', 'keys', 'given')
 if head[1] ~= snapshot then return {generation} end
-if not head[4] then redis.call('HSET', KEYS[4], 'given', '1') end
+if not head[4] and made_in == generation then redis.call('HSET', KEYS[4], 'given', '1') end
 local out = {}
 if newest and head[2] ~= gone and head[3] ~= '' then
   local ids = {}

@@ -24,21 +24,35 @@ KEPT = "kept"
 _IDS_TIMES = 4
 
 # KEYS: the list of the viewer's snapshots: first those of which nobody was given a page, the one used last at its end.
+# Those at its end are kept. What has just left them is either the one before them or, put there by `FIRST`, the first.
 # ARGV: prefix of the snapshots, this one, how
 # many are kept, how many whose ids are, milliseconds to live.
 _BOUND = """
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-local dropped = redis.call('LINDEX', KEYS[1], -ARGV[3] - 1)
-if dropped then redis.call('UNLINK', ARGV[1] .. dropped, ARGV[1] .. dropped .. ':inputs') end
+if redis.call('LLEN', KEYS[1]) > tonumber(ARGV[3]) then
+  for _, place in ipairs({0, -ARGV[3] - 1}) do
+    local dropped = redis.call('LINDEX', KEYS[1], place)
+    redis.call('UNLINK', ARGV[1] .. dropped, ARGV[1] .. dropped .. ':inputs')
+  end
+end
 if redis.call('LLEN', KEYS[1]) > tonumber(ARGV[4]) then
   redis.call('UNLINK', ARGV[1] .. redis.call('LPOP', KEYS[1]) .. ':ids')
 end
 """
 
 # For the script that reads a page of a named snapshot (`prefix`, `snapshot`): it is used, so others are dropped first.
+# Put there before it is taken away: a list that was empty in between would have lost its time to live. One that is not
+# in the list stays out of it.
 TOUCH = f"""
-if redis.call('LREM', prefix .. '{KEPT}', 0, snapshot) > 0 then redis.call('RPUSH', prefix .. '{KEPT}', snapshot) end
+redis.call('RPUSH', prefix .. '{KEPT}', snapshot)
+redis.call('LREM', prefix .. '{KEPT}', 1, snapshot)
+"""
+
+# For the script that sets the pointer: of `before`, the newest until now, nobody was given a page. KEYS[6] is the list.
+FIRST = """
+redis.call('LPUSH', KEYS[6], before)
+redis.call('LREM', KEYS[6], -1, before)
 """
 
 

@@ -81,7 +81,9 @@ def _go_on(viewer: str, since: Cursor, whole: Found, ids: Sequence[str] | None, 
     known = replace(made.about, shown=len(shown), version=about.version, experiment=about.experiment)
     kept = replace(made, about=known)
     snapshot.keep_for_pages(viewer, kept, shown)
-    return Found(kept.cut(0, limit), whole.cache, whole.last_good, replaced=True)
+    # By the viewer's generation of now whoever serves it sees whether somebody was hidden since.
+    part = replace(kept.cut(0, limit), generation=whole.part.generation)
+    return Found(part, whole.cache, whole.last_good, replaced=True)
 
 
 def without_hidden(viewer: str, found: Found, limit: int, explain: bool) -> tuple[Sequence[Entry], int]:
@@ -93,7 +95,7 @@ def without_hidden(viewer: str, found: Found, limit: int, explain: bool) -> tupl
         more = snapshot.read(
             viewer,
             algorithm=part.about.algorithm,
-            snapshot=snapshot.LAST_GOOD if found.last_good else part.about.snapshot,
+            snapshot=snapshot.LAST_GOOD if found.last_good and not found.replaced else part.about.snapshot,
             position=after,
             limit=limit - len(kept),
             explain=explain,

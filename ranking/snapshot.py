@@ -46,11 +46,11 @@ TIME = "time"
 _READ = (
     """
 local generation = redis.call('GET', KEYS[2]) or '0'
-local snapshot = ARGV[2]
+local snapshot, made_in = ARGV[2], ''
 if snapshot == '' then
   local pointer = redis.call('GET', KEYS[1])
   if not pointer then return {generation} end
-  snapshot = string.match(pointer, '^%S+')
+  snapshot, made_in = string.match(pointer, '^(%S+) (%d+)')
 end
 local are_gone = redis.call('EXISTS', KEYS[3]) == 1
 local prefix = ARGV[1]
@@ -63,7 +63,7 @@ if ARGV[2] ~= '' then
 """
     + memory.TOUCH
     + """
-elseif limit > 0 then
+elseif limit > 0 and made_in == generation then
 """
     + head.GIVEN
     + """
@@ -88,8 +88,8 @@ return {generation, about, length, position, read, positions, whys}
 # KEYS: pointer, generation, head, the snapshot, the last good one, the list of the viewer's snapshots. ARGV: snapshot,
 # its generation, when it was started, milliseconds to live, its head (three), milliseconds the last good one lives, how
 # many posts it has, "1" when a page is given to somebody.
-# A snapshot of an older generation than the pointer's, or begun earlier in the same one, changes nothing. The last good
-# one may have been made by another algorithm, behind another pointer.
+# A snapshot of an older generation than the pointer's, or begun earlier in the same one, changes nothing. Nor does such
+# a one replace the last good one, which may have been made by another algorithm, behind another pointer.
 _POINT = (
     """
 local pointer = redis.call('GET', KEYS[1])
@@ -107,7 +107,12 @@ redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3], 'PX', AR
     + """
 if ARGV[10] == '1' then redis.call('HSET', KEYS[3], 'given', '1') end
 local best = redis.call('LINDEX', KEYS[5], 0)
-if best and is_behind and cjson.decode(best).generation > tonumber(ARGV[2]) then return 1 end
+if best then
+  best = cjson.decode(best)
+  if is_behind and best.generation > tonumber(ARGV[2]) then return 1 end
+  local is_older = math.floor(best.started * 1000) > tonumber(ARGV[3])
+  if best.generation == tonumber(ARGV[2]) and is_older then return 1 end
+end
 redis.call('DEL', KEYS[5])
 redis.call('RPUSH', KEYS[5], unpack(redis.call('LRANGE', KEYS[4], 0, ARGV[9])))
 redis.call('PEXPIRE', KEYS[5], ARGV[8])

@@ -26,9 +26,11 @@ CANDIDATES_PER_SOURCE = env.whole("CANDIDATES_PER_SOURCE", 500, low=10, high=10_
 SNAPSHOT_POSTS = env.whole("SNAPSHOT_POSTS", 500, low=10, high=5000)
 SNAPSHOT_SOFT_SECONDS = env.whole("SNAPSHOT_SOFT_SECONDS", 60, low=1, high=86_400)
 SNAPSHOT_HARD_SECONDS = env.whole("SNAPSHOT_HARD_SECONDS", 900, low=2, high=604_800)
-# A reader's snapshots, those used last; each takes about a third of a megabyte of the cache.
+# A reader's snapshots, of those that they had a page of the ones used last; each takes about a third of a megabyte of
+# the cache.
 SNAPSHOTS_KEPT = env.whole("SNAPSHOTS_KEPT", 4, low=2, high=1000)
 LAST_GOOD_SECONDS = env.whole("LAST_GOOD_SECONDS", 86_400, low=60, high=2_592_000)
+# Followers of an author that are told of a post; of all authors in one batch of changes four times as many.
 FANOUT_BOUND = env.whole("FANOUT_BOUND", 5000, low=0, high=10_000_000)
 TRENDING_FLOOR_USERS = env.whole("TRENDING_FLOOR_USERS", 3, low=1, high=100_000)
 

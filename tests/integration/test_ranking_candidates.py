@@ -1,10 +1,12 @@
 """What stands in a feed and what never does, on a real ClickHouse."""
 
+import time
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
+from nova import clickhouse
 from ranking import candidates, pipeline, trending
 from ranking.diversity import FIRST_PLACES
 from tests.feeds import Feeds, member
@@ -117,6 +119,22 @@ def test_the_authors_own_reactions_make_no_trend(feeds: Feeds) -> None:
     (found,) = pipeline.trending(member(), "24h", 10, feeds.now).posts
     assert found["people"] == 3
     assert 2 < found["score"] <= 3
+
+
+def test_all_that_a_feed_asks_has_one_deadline(feeds: Feeds, monkeypatch, settings) -> None:
+    settings.CLICKHOUSE_DEADLINE = 20
+    query, left = clickhouse.query, []
+
+    def recorded(*given, timeout: float, **options):
+        left.append(timeout)
+        time.sleep(0.01)
+        return query(*given, timeout=timeout, **options)
+
+    monkeypatch.setattr(clickhouse, "query", recorded)
+    feeds.post(member())
+    assert read(feeds, member())
+    assert len(left) > 3
+    assert 0 < min(left) < max(left) <= 20
 
 
 def test_without_the_jobs_list_what_is_trending_is_worked_out_for_many_readers_at_once(

@@ -222,6 +222,8 @@ def test_who_was_blocked_since_is_not_in_the_last_good_feed(
     blocked = make_member()
     feeds.follow(viewer, blocked)
     feeds.posts(blocked, hours_ago=[0.5, 1.5, 2.5])
+    first = pipeline.page(viewer, limit=1)
+    invalidate(viewer)
     assert str(blocked) in {post["author"]["id"] for post in pipeline.page(viewer, limit=10).posts}
     clickhouse.stop()
     postgres.stop()
@@ -233,6 +235,11 @@ def test_who_was_blocked_since_is_not_in_the_last_good_feed(
     # The room is filled.
     assert len(last.items) == 3
     assert str(blocked) not in {post["author"]["id"] for post in last.posts}
+    # Nor in the rest of it for one whose own snapshot is gone.
+    redis.cache().delete(f"feed:v1:{viewer}:{first.snapshot}")
+    rest = pipeline.page(viewer, limit=2, cursor=first.cursor)
+    assert (rest.stale, rest.snapshot_replaced, len(rest.items)) == (True, True, 2)
+    assert str(blocked) not in {post["author"]["id"] for post in rest.posts}
 
 
 @pytest.mark.django_db(transaction=True)

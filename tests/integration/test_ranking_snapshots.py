@@ -16,7 +16,7 @@ from ingestion import effects
 from nova import clock, generations, redis
 from nova.errors import Transient
 from nova.hidings import Hiding
-from ranking import building, pipeline, snapshot
+from ranking import building, memory, pipeline, snapshot
 from ranking.scoring import Weights
 from ranking.snapshot import Slice, Snapshot
 from tests.client import wait_until
@@ -264,12 +264,12 @@ def test_who_has_many_followers_leaves_room_for_those_of_others(feeds: Feeds, ma
     assert (len(set(many) & set(told)), set(told) - set(many)) == (3, set(few))
 
 
-def test_of_very_many_authors_each_gets_a_part(feeds: Feeds, make_member, monkeypatch) -> None:
-    monkeypatch.setattr(effects, "_FANOUT_OF_A_BATCH", 4)
-    authors = [make_member() for _ in range(2)]
+def test_of_very_many_authors_each_gets_a_part(feeds: Feeds, make_member, settings) -> None:
+    settings.FANOUT_BOUND = 3
+    authors = [make_member() for _ in range(6)]
     followers = [followers_with_feeds(author, 3, make_member, "ch") for author in authors]
     effects.announce(effects.Effects(authors=set(authors)), now=clock.now())
-    assert [sum(map(generations.of, some)) for some in followers] == [2, 2]
+    assert [sum(map(generations.of, some)) for some in followers] == [2] * 6
 
 
 def test_a_slow_rebuild_does_not_overwrite_a_newer_generation(viewer: UUID) -> None:
@@ -376,16 +376,34 @@ def test_a_ranking_that_takes_longer_than_its_deadline_is_waited_for(
 def test_behind_a_ranking_that_missed_its_deadline_nobody_waits_for_another(
     viewer: UUID, ranked, monkeypatch, settings
 ) -> None:
-    settings.CLICKHOUSE_DEADLINE = 1
+    settings.CLICKHOUSE_DEADLINE = 3
 
     def missing(*given):
         ranked.append(1)
-        time.sleep(2)
+        time.sleep(5)
         raise Transient("too late")
 
     monkeypatch.setattr(building.candidates, "gather", missing)
     assert {page.algorithm for page in read_together(viewer)} == {"time"}
     assert len(ranked) == 1
+
+
+def test_behind_a_ranking_that_came_late_and_does_not_serve_another_is_made(
+    viewer: UUID, monkeypatch, settings
+) -> None:
+    """It succeeded, and the feed has changed meanwhile: nothing is wrong with ClickHouse."""
+    settings.CLICKHOUSE_DEADLINE = 3
+    gather = building.candidates.gather
+
+    def overtaken(*given):
+        monkeypatch.setattr(building.candidates, "gather", gather)
+        found = gather(*given)
+        time.sleep(4)
+        invalidate(viewer)
+        return found
+
+    monkeypatch.setattr(building.candidates, "gather", overtaken)
+    assert {page.algorithm for page in read_together(viewer)} == {"ch"}
 
 
 def test_who_waits_in_vain_for_others_is_answered_in_order_of_time(viewer: UUID, ranked, settings) -> None:
@@ -431,19 +449,24 @@ def test_how_many_posts_are_newer(feeds: Feeds, viewer: UUID) -> None:
         pipeline.newer(viewer, "yesterday")
 
 
-def test_what_moves_up_behind_posts_that_were_seen_is_not_newer(feeds: Feeds, viewer: UUID, settings) -> None:
-    """The feed is full, and others stand behind it."""
-    settings.SNAPSHOT_POSTS = 10
+@pytest.mark.parametrize("size", [10, 57])
+def test_what_moves_up_behind_posts_that_were_seen_is_not_newer(
+    feeds: Feeds, viewer: UUID, settings, size: int
+) -> None:
+    """The feed is full, and others stand behind it: few, so that what was seen is in it still, or many."""
+    settings.SNAPSHOT_POSTS = size
     before = pipeline.page(viewer, limit=5)
+    whole = ids(pipeline.page(viewer, limit=100))
     for post in before.posts:
         feeds.act(viewer, UUID(post["id"]), "view")
     invalidate(viewer)
-    after = pipeline.page(viewer, limit=10)
-    assert not set(ids(before)) & set(ids(after))
+    after = pipeline.page(viewer, limit=100)
+    assert set(ids(after)) - set(whole)
     assert pipeline.newer(viewer, before.snapshot) == 0
     author = member()
     feeds.follow(viewer, author)
-    feeds.posts(author, hours_ago=[0.1, 0.2])
+    # One of the future, one that was under way, and one that the viewer could not see before.
+    feeds.posts(author, hours_ago=[-0.01, 0, 0.1])
     invalidate(viewer)
     assert pipeline.newer(viewer, before.snapshot) == 2
 
@@ -498,7 +521,17 @@ def test_feeds_that_nobody_read_take_nothing_from_who_reads(viewer: UUID, settin
     for _ in range(20):
         invalidate(viewer)
         assert pipeline.changes(viewer).snapshot
+        assert len(kept(viewer)) <= 2
+    assert kept(viewer, b":inputs") == kept(viewer)
+    assert len(kept(viewer, b":ids")) <= 8
     assert not pipeline.page(viewer, limit=20, cursor=cursor).snapshot_replaced
+    assert redis.cache().ttl(snapshot.key(str(viewer), memory.KEPT)) > 0
+
+
+def test_the_list_of_what_is_kept_ends_with_the_last_snapshot(viewer: UUID) -> None:
+    first = pipeline.page(viewer, limit=5)
+    pipeline.page(viewer, limit=5, cursor=first.cursor)
+    assert redis.cache().ttl(snapshot.key(str(viewer), memory.KEPT)) > 0
 
 
 def test_the_last_good_head_is_kept_for_outages(viewer: UUID) -> None:
