@@ -25,8 +25,7 @@ _IDS_TIMES = 4
 
 # KEYS: the list of the viewer's snapshots: first those of which nobody was given a page, the one used last at its end.
 # Those at its end are kept. What has just left them is either the one before them or, put there by `FIRST`, the first.
-# ARGV: prefix of the snapshots, this one, how
-# many are kept, how many whose ids are, milliseconds to live.
+# ARGV: prefix of the snapshots, this one, how many are kept, how many whose ids are, milliseconds to live.
 _BOUND = """
 redis.call('RPUSH', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])

@@ -8,7 +8,7 @@ _LONGEST_CURSOR = 4000
 
 
 class FeedParameters(serializers.Serializer[Any]):
-    SINCE = "A snapshot: answers only `{newer}`, how many posts the feed has that this snapshot had not."
+    SINCE = "A snapshot: answers only `{newer}`, how many posts are new in the feed since."
 
     limit = serializers.IntegerField(min_value=1, max_value=100, default=50)
     cursor = serializers.CharField(max_length=_LONGEST_CURSOR, required=False, help_text="From the page before.")
@@ -82,7 +82,9 @@ class FeedSerializer(serializers.Serializer[Any]):
 
 
 class NewerSerializer(serializers.Serializer[Any]):
-    newer = serializers.IntegerField(help_text="Posts that the feed has and the snapshot `since` had not.")
+    newer = serializers.IntegerField(
+        help_text="Posts that the feed has and the snapshot `since` had not; when that was full, those made since."
+    )
 
 
 class TrendingPostSerializer(_PostSerializer):
