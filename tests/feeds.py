@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 from uuid_utils import uuid7
 
 from community.models import Post
-from nova import clickhouse, clock, generations
+from nova import clickhouse, clock, generations, redis
 from nova.content import content_key
+from ranking import pipeline, snapshot
 
 
 def member() -> UUID:
@@ -128,3 +129,14 @@ class Feeds:
 def invalidate(viewer: UUID) -> None:
     """As ingestion does when something changes the viewer's feed."""
     generations.bump([viewer])
+
+
+def ids(page: pipeline.Page) -> list[str]:
+    """Of the posts, in their order."""
+    return [post["id"] for post in page.posts]
+
+
+def lose(viewer: UUID, name: str) -> None:
+    """What the hard TTL does to a snapshot."""
+    key = snapshot.key(str(viewer), name)
+    redis.cache().delete(key, f"{key}:inputs", snapshot.pointer(str(viewer), "ch"))

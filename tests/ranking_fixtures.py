@@ -1,9 +1,9 @@
-"""The fixture `feeds`, for tests of ranking and of the feed's calls: a plugin, named by the modules that use it."""
+"""The fixtures `feeds` and `viewer`, for tests of ranking and of the feed's calls: a plugin, named by who uses it."""
 
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from nova import clickhouse, redis
 from ranking import authors, breaker, cache, candidates, experiments, hotlist, recent, snapshot, trending
-from tests.feeds import Feeds
+from tests.feeds import Feeds, member
 
 TABLES = (
     "posts_cdc",
@@ -84,3 +84,13 @@ def forget() -> None:
     redis.durable().delete(breaker.clickhouse.key)
     keys = [snapshot.GONE, recent.LOADING, *kept]
     redis.cache().delete(*keys)
+
+
+@pytest.fixture
+def viewer(feeds: Feeds) -> UUID:
+    """Someone who follows twelve authors with five posts each."""
+    viewer, followees = member(), [member() for _ in range(12)]
+    feeds.follow(viewer, *followees)
+    for number, author in enumerate(followees):
+        feeds.posts(author, hours_ago=[1 + number + 12 * turn for turn in range(5)])
+    return viewer

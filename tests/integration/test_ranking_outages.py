@@ -13,7 +13,7 @@ from nova.errors import Transient
 from nova.hidings import Hiding
 from ranking import authors, breaker, building, cache, pipeline
 from ranking.breaker import State
-from tests.feeds import Feeds, invalidate, member
+from tests.feeds import Feeds, ids, invalidate, member
 
 pytest_plugins = ["tests.ranking_fixtures"]
 
@@ -66,10 +66,6 @@ def postgres(stack):
     connection.close()
     connection.close_pool()
     authors.forget()
-
-
-def ids(page: pipeline.Page) -> list[str]:
-    return [post["id"] for post in page.posts]
 
 
 def its_time_is_over() -> None:
