@@ -1,6 +1,7 @@
 """python -m benchmarks.feed: the whole benchmark on a stack of its own. Last line of stdout: all figures as JSON.
 
-Exit code 0 when everything was measured and every answer was right, whatever the figures are; 1 otherwise.
+Exit code 0 when everything was measured and every answer was right, whatever the figures are; 130 when it
+was interrupted; 1 otherwise.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from django.test import override_settings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks import ending
 from benchmarks.feed import cached, miss, path, report, warm
 from benchmarks.feed.report import Findings
 from benchmarks.feed.world import Size, World
@@ -164,4 +166,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

@@ -1,6 +1,7 @@
 """python -m benchmarks.ingest: the whole benchmark on a stack of its own. Last line of stdout: all figures as JSON.
 
-Exit code 0 when everything was measured and every count was right, whatever the figures are; 1 otherwise.
+Exit code 0 when everything was measured and every count was right, whatever the figures are; 130 when it
+was interrupted; 1 otherwise.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from functools import partial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks import ending
 from benchmarks.ingest import ceilings, engine, latency, load, ours, plots, report
 from benchmarks.ingest.bench import Bench
 from benchmarks.ingest.report import Findings
@@ -172,4 +174,4 @@ def measure(bench: Bench, found: Findings, parts: list[str], given: argparse.Nam
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

@@ -1,6 +1,7 @@
 """python -m benchmarks.jobs: the heavy jobs on a stack of its own. Last line of stdout: all figures as JSON.
 
-Exit code 0 when everything was measured, whatever the figures are; 1 otherwise.
+Exit code 0 when everything was measured, whatever the figures are; 130 when it
+was interrupted; 1 otherwise.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import django
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks import ending
 from embedded.errors import StackError
 from embedded.paths import default_var
 from embedded.testing import Stack, start_stack
@@ -78,4 +80,4 @@ def measure(stack: Stack, sizes: list[int], posts: int, console: Console) -> Non
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

@@ -9,30 +9,19 @@ import logging
 import os
 import random
 import shutil
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from embedded.errors import StackError
+from embedded.interrupted import EXIT_INTERRUPTED, Interrupted, heed_signals
 from embedded.paths import default_var
 from embedded.testing import Stack
 from tests.chaos import report
-from tests.chaos.report import EXIT_CODES, EXIT_INTERRUPTED, EXIT_NOT_STARTED, Findings
+from tests.chaos.report import EXIT_CODES, EXIT_NOT_STARTED, Findings
 from tests.chaos.stack import maltreated
-
-
-class Interrupted(BaseException):
-    """SIGINT or SIGTERM."""
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)  # once is enough: everything is being stopped
-    raise Interrupted
 
 
 def _run(stack: Stack, given: argparse.Namespace, found: Findings, progress: Progress) -> None:
@@ -74,8 +63,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     given = _arguments()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    heed_signals()
     console, out = Console(stderr=True), Console(width=120, stderr=given.json)
     console.print(f"seed {given.seed}")
     var: Path = default_var() / "chaos"

@@ -11,7 +11,7 @@ from tests.chaos.havoc import Toll
 from tests.chaos.plan import PARTS
 from tests.chaos.verdict import Verdict
 
-EXIT_CLEAN, EXIT_FOUND, EXIT_NOT_STARTED, EXIT_NOT_HEALED, EXIT_BLIND, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+EXIT_CLEAN, EXIT_FOUND, EXIT_NOT_STARTED, EXIT_NOT_HEALED, EXIT_BLIND = 0, 1, 2, 3, 4
 EXIT_CODES = """exit codes:
   0    nothing was lost, nothing doubled, nothing has drifted
   1    something was; the table says what, the data folder is kept
