@@ -11,6 +11,7 @@
 A read is one round trip. Without Redis nothing is found and nothing is kept; nothing here raises for that.
 """
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -38,6 +39,8 @@ _LAST_GOOD_POSTS = 50
 _TIME_SOFT_SECONDS = 10
 _IDS_TTLS = 4
 TIME = "time"
+# The milliseconds at which it was made, and chance.
+_ID = re.compile("[0-9a-f]{20}")
 
 # KEYS: pointer, generation, gone, head. ARGV: prefix of the snapshots, snapshot or "", position, limit, "1" to explain.
 # Returns the viewer's generation and, when the snapshot is there, what is known of it, how many entries it has, the
@@ -189,10 +192,7 @@ def key(viewer: str, snapshot: str) -> str:
 
 def made_at(snapshot: str) -> float | None:
     """The Unix seconds in a snapshot's id; None for a text that is no such id."""
-    try:
-        return int(snapshot[:12], 16) / 1000 if len(snapshot) == 20 and int(snapshot, 16) >= 0 else None
-    except ValueError:
-        return None
+    return int(snapshot[:12], 16) / 1000 if _ID.fullmatch(snapshot) else None
 
 
 def read(
