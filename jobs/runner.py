@@ -20,6 +20,8 @@ from jobs.models import JobRun, JobState, Outcome
 from nova import clock
 
 log = logging.getLogger(__name__)
+# What was asked for once is not run twice within so long, however seldom it runs: staff may move a nightly job.
+_SLOT_SECONDS = 3600
 _OPEN = (Outcome.RUNNING, Outcome.RETRIED)
 
 
@@ -75,12 +77,15 @@ def _claim(job: Job, ticket: Ticket, now: datetime) -> JobRun:
 def _bury(job: Job, ticket: Ticket, now: datetime) -> None:
     """The lock was free, so whoever still seems to run is gone."""
     gone = JobRun.objects.filter(job=job.name, outcome=Outcome.RUNNING).exclude(ticket=ticket.number)
-    if died := gone.update(outcome=Outcome.DIED, ended_at=now, summary="its process was gone before it was done"):
-        JobState.objects.filter(name=job.name).update(runs_failed=F("runs_failed") + died)
+    real = gone.filter(dry_run=False).count()
+    gone.update(outcome=Outcome.DIED, ended_at=now, summary="its process was gone before it was done")
+    if real:
+        JobState.objects.filter(name=job.name).update(runs_failed=F("runs_failed") + real, outcome=Outcome.DIED)
 
 
 def _begun(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -> JobRun:
-    JobState.objects.filter(name=job.name).update(started_at=now, outcome=Outcome.RUNNING)
+    if not ticket.dry_run:
+        JobState.objects.filter(name=job.name).update(started_at=now, outcome=Outcome.RUNNING)
     if entry:
         entry.attempt, entry.outcome, entry.started_at, entry.ended_at = ticket.attempt, Outcome.RUNNING, now, None
         entry.save(update_fields=["attempt", "outcome", "started_at", "ended_at"])
@@ -106,7 +111,7 @@ def _not_needed(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -
         newer = real.filter(started_at__gt=entry.started_at, outcome=Outcome.DONE).exists()
         return "a newer run has done its work" if newer else ""
     if ticket.scheduled:
-        half = timedelta(seconds=schedule.period(job) / 2)
+        half = timedelta(seconds=min(schedule.period(job) / 2, _SLOT_SECONDS))
         if real.filter(scheduled=True, started_at__gt=now - half).exists():
             return "this slot of the schedule was taken already"
     return ""
@@ -120,7 +125,6 @@ def _count_skipped(job: Job) -> None:
 def _note_done(job: Job, entry: JobRun, done: Done) -> None:
     now = clock.now()
     seconds = (now - entry.started_at).total_seconds()
-    entry.outcome, entry.ended_at, entry.items, entry.summary = Outcome.DONE, now, done.items, done.summary
     changes = {
         "ended_at": now,
         "done_at": now,
@@ -132,16 +136,18 @@ def _note_done(job: Job, entry: JobRun, done: Done) -> None:
         "total_seconds": F("total_seconds") + seconds,
         "total_items": F("total_items") + done.items,
     }
-    if entry.dry_run:
-        # It did nothing: what was known of the job stays as it was, but for that it is not running.
-        changes = {"outcome": Outcome.DONE, "summary": done.summary}
-    else:
-        if done.memory is not None:
-            changes["memory"] = dict(done.memory)
-        changes["readings"] = [[metric.name, list(labels), value] for metric, labels, value in done.readings]
+    if done.memory is not None:
+        changes["memory"] = dict(done.memory)
+    changes["readings"] = [[metric.name, list(labels), value] for metric, labels, value in done.readings]
     with transaction.atomic():
-        entry.save(update_fields=["outcome", "ended_at", "items", "summary"])
-        JobState.objects.filter(name=job.name).update(**changes)
+        mine = JobRun.objects.filter(pk=entry.pk, outcome=Outcome.RUNNING)
+        noted = mine.update(outcome=Outcome.DONE, ended_at=now, items=done.items, summary=done.summary)
+        # A dry run did nothing: what was known of the job stays as it was.
+        if noted and not entry.dry_run:
+            JobState.objects.filter(name=job.name).update(**changes)
+    if not noted:
+        # Its lock was lost with a connection, and another run has begun since: what that one knows is newer.
+        log.warning("%s was taken for dead before it was done", job.name)
     log.info("%s took %.2f s: %s", job.name, seconds, done.summary[:200])
 
 
@@ -157,14 +163,15 @@ def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: 
     try:
         with transaction.atomic():
             JobRun.objects.filter(pk=entry.pk).update(outcome=outcome, ended_at=now, summary=summary)
-            JobState.objects.filter(name=job.name).update(
-                ended_at=now,
-                seconds=seconds,
-                outcome=outcome,
-                summary=summary,
-                total_seconds=F("total_seconds") + seconds,
-                **{count: F(count) + 1},
-            )
+            if not entry.dry_run:
+                JobState.objects.filter(name=job.name).update(
+                    ended_at=now,
+                    seconds=seconds,
+                    outcome=outcome,
+                    summary=summary,
+                    total_seconds=F("total_seconds") + seconds,
+                    **{count: F(count) + 1},
+                )
     except Exception:
         log.warning("the failure of %s could not be noted", job.name, exc_info=True)
     log.warning("%s %s after %.2f s: %s", job.name, outcome, seconds, summary)

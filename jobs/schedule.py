@@ -7,7 +7,10 @@ from datetime import datetime
 from django_celery_beat.models import PeriodicTask
 
 from jobs.job import Job
+from nova import clock
 
+# Of a crontab so many runs are looked at, which need not be evenly apart.
+_LOOK_AHEAD = 12
 Schedules = dict[str, list[PeriodicTask]]
 
 
@@ -21,7 +24,7 @@ def of(jobs: Iterable[Job]) -> Schedules:
 
 
 def period(job: Job) -> float:
-    """Seconds between two runs: the shortest interval that is set, the job's default for other kinds of schedule."""
+    """Seconds between two runs: the shortest that is set, the job's default without any schedule."""
     return shortest(job, of([job]).get(job.name, ()))
 
 
@@ -33,9 +36,23 @@ def periods(jobs: Iterable[Job]) -> dict[str, float]:
 
 def shortest(job: Job, tasks: Sequence[PeriodicTask]) -> float:
     """Seconds between two runs by these schedules. Pure."""
-    return min(
-        (task.interval.schedule.run_every.total_seconds() for task in tasks if task.interval), default=job.period
-    )
+    return min((gap for task in tasks if (gap := _between(task))), default=job.period)
+
+
+def _between(task: PeriodicTask) -> float | None:
+    """Seconds between two runs by one schedule, the shortest of the next ones; None for a kind that has none."""
+    if task.interval:
+        return float(task.interval.schedule.run_every.total_seconds())
+    if not task.crontab:
+        return None
+    due = clock.now()
+    gaps: list[float] = []
+    for number in range(_LOOK_AHEAD + 1):
+        _, delta, _ = task.crontab.schedule.remaining_delta(due)
+        before, due = due, due + delta
+        if number:
+            gaps.append((due - before).total_seconds())
+    return min(gaps)
 
 
 def next_due(tasks: Iterable[PeriodicTask], last: datetime | None, now: datetime) -> datetime | None:

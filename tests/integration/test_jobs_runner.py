@@ -15,8 +15,9 @@ from uuid import uuid4
 import pytest
 from django.db import OperationalError, connection
 from django.db.models import F
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from jobs import lock, runner
+from jobs import lock, runner, schedule
 from jobs.job import Done, Job, OutOfTime, Run
 from jobs.models import JobRun, JobState, Outcome
 from jobs.runner import Skipped, Ticket
@@ -331,3 +332,81 @@ def test_a_message_whose_worker_died_is_taken_up_by_another() -> None:
     runner.run(job, ticket)
     (entry,) = JobRun.objects.filter(job=job.name)
     assert entry.outcome == Outcome.DONE
+
+
+def test_staff_may_let_a_nightly_job_run_each_hour() -> None:
+    job = replace(a_job(), period=86_400, at=(2, 20))
+    hourly = CrontabSchedule.objects.create(minute="0", hour="*", timezone="UTC")
+    PeriodicTask.objects.create(name=job.name, task=job.task, crontab=hourly)
+    assert schedule.period(job) == 3600
+    runner.run(job, by_beat())
+    JobRun.objects.filter(job=job.name).update(started_at=F("started_at") - timedelta(hours=1))
+    assert runner.run(job, by_beat()).summary == "did nothing"
+    with pytest.raises(Skipped):
+        runner.run(job, by_beat())
+
+
+def test_a_nightly_job_that_was_moved_by_hours_runs_the_same_day() -> None:
+    job = replace(a_job(), period=86_400, at=(2, 20))
+    runner.run(job, by_beat())
+    JobRun.objects.filter(job=job.name).update(started_at=F("started_at") - timedelta(hours=8))
+    assert runner.run(job, by_beat()).summary == "did nothing"
+
+
+def test_a_dry_run_hides_no_failure() -> None:
+    def work(run: Run) -> Done:
+        if run.dry_run:
+            return Done(1, "would do one")
+        raise Permanent("ClickHouse refuses")
+
+    job = a_job(work)
+    with pytest.raises(Permanent):
+        runner.run(job, by_hand())
+    before = JobState.objects.values().get(name=job.name)
+    runner.run(job, by_hand(dry_run=True))
+    assert JobState.objects.values().get(name=job.name) == before
+
+
+def test_a_dry_run_that_fails_is_no_failed_run() -> None:
+    def work(run: Run) -> Done:
+        raise Permanent("no")
+
+    job = a_job(work)
+    with pytest.raises(Permanent):
+        runner.run(job, by_hand(dry_run=True))
+    assert JobState.objects.get(name=job.name).runs_failed == 0
+    assert JobRun.objects.get(job=job.name).outcome == Outcome.FAILED
+
+
+def test_what_died_does_not_run_when_the_next_is_not_needed() -> None:
+    job = a_job()
+    runner.run(job, by_beat())
+    JobRun.objects.filter(job=job.name).update(outcome=Outcome.RUNNING, ended_at=None)
+    JobState.objects.filter(name=job.name).update(outcome=Outcome.RUNNING)
+    with pytest.raises(Skipped):
+        runner.run(job, by_beat())
+    assert JobRun.objects.get(job=job.name).outcome == Outcome.DIED
+    assert JobState.objects.get(name=job.name).outcome == Outcome.DIED
+
+
+def test_a_run_that_was_taken_for_dead_does_not_overwrite_what_the_next_knows() -> None:
+    """Its lock went with its connection to PostgreSQL; it does not know."""
+
+    def work(run: Run) -> Done:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+                " WHERE locktype = 'advisory' AND classid = %s AND datname = current_database()",
+                [lock._CLASS],
+            )
+        thread = in_thread(
+            lambda: runner.run(replace(job, work=lambda run: Done(2, "newer", memory={"after": "newer"})), by_hand())
+        )
+        thread.join()
+        return Done(1, "older", memory={"after": "older"})
+
+    job = a_job(work)
+    runner.run(job, by_hand())
+    assert JobState.objects.get(name=job.name).memory == {"after": "newer"}
+    outcomes = JobRun.objects.filter(job=job.name).order_by("id").values_list("outcome", flat=True)
+    assert list(outcomes) == [Outcome.DIED, Outcome.DONE]
