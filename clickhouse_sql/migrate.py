@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import sleep
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -13,6 +15,7 @@ from nova.errors import Permanent
 
 # Any number, as long as nobody else's advisory lock in this PostgreSQL database is the same.
 _LOCK = 0x6E6F7661
+_ASK_AGAIN_SECONDS = 0.5
 _CHANGES_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_changes
 (
@@ -24,11 +27,18 @@ ORDER BY name
 """.strip()
 
 
+def _is_ours(cursor: Any) -> bool:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+    return bool(cursor.fetchone()[0])
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hold an advisory lock in PostgreSQL: ClickHouse has none, and two migrations at once would race."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        # Asked for again and again: waiting for it would be one statement, and these are bounded.
+        while not _is_ours(cursor):
+            sleep(_ASK_AGAIN_SECONDS)
         try:
             yield
         finally:
@@ -50,7 +60,8 @@ def migrate(report: Callable[[str], None] = lambda line: None) -> int:
         clickhouse.command(f"CREATE DATABASE IF NOT EXISTS `{database}`{on}", database="default")
         tables = clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
         present = {name for (name,) in tables}
-        fresh = not present
+        # Perhaps one that a run was killed in before it had made anything.
+        fresh = present <= {"schema_changes"}
         for statement in _wanted(Script("schema_changes", (_CHANGES_TABLE,))).statements:
             clickhouse.command(statement)
         applied = {name for (name,) in clickhouse.query("SELECT name FROM schema_changes")}

@@ -2,6 +2,8 @@
 
 from nova.settings import env
 
+_LONGEST_JOB_SECONDS = 600
+
 CELERY_BROKER_URL = env.text("REDIS_URL", "")
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
@@ -13,8 +15,8 @@ CELERY_TASK_SOFT_TIME_LIMIT = max(5, CELERY_TASK_TIME_LIMIT - 10)
 JOB_RETRY_SECONDS = env.whole("JOB_RETRY_SECONDS", 60, low=1, high=600)
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # No task may outlive the visibility timeout, nor wait so long for its next try, or Redis hands it to a second
-    # worker.
-    "visibility_timeout": max(CELERY_TASK_TIME_LIMIT, JOB_RETRY_SECONDS) + 300,
+    # worker. Jobs have limits of their own.
+    "visibility_timeout": max(CELERY_TASK_TIME_LIMIT, JOB_RETRY_SECONDS, _LONGEST_JOB_SECONDS) + 300,
     # A frozen broker must not freeze its clients. Longer than a blocking read waits.
     "socket_timeout": 30,
     "socket_connect_timeout": 5,

@@ -12,10 +12,15 @@ _url = env.url("CLICKHOUSE_URL", schemes=("clickhouse", "clickhouses"), hint=_HI
 _query = parse_qs(_url.query)
 _secure = _url.scheme == "clickhouses"
 
+_http_port = _query.get("http_port", ["8443" if _secure else "8123"])[0]
+if not (_http_port.isdecimal() and 0 < int(_http_port) < 65536):
+    env.problem("CLICKHOUSE_URL", f"has an http_port that is no port. Set it to {_HINT}")
+    _http_port = "0"
+
 CLICKHOUSE: dict[str, Any] = {
     "host": _url.hostname or "",
     "port": _url.port or (9440 if _secure else 9000),
-    "http_port": int(_query.get("http_port", ["8443" if _secure else "8123"])[0]),
+    "http_port": int(_http_port),
     "database": _url.path.strip("/") or "nova_feed",
     "user": unquote(_url.username or "default"),
     "password": unquote(_url.password or ""),

@@ -3,7 +3,7 @@
 from nova.settings import env
 
 _HINT = "redis://:PASSWORD@HOST:6379/0"
-REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"), hint=_HINT).geturl()
+REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss"), hint=_HINT).geturl()
 REDIS_CACHE_URL = env.url("REDIS_CACHE_URL", REDIS_URL or None, schemes=("redis", "rediss"), hint=_HINT).geturl()
 # A frozen Redis must not hold a request: a feed is served without it instead.
 REDIS_TIMEOUT = env.number("REDIS_TIMEOUT_SECONDS", 0.25, low=0.01, high=30)

@@ -1,16 +1,21 @@
 """verify_clickhouse: the schema on the server is the declared one, or it says what differs."""
 
+import os
+import threading
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from clickhouse_sql import memory, schema
+from clickhouse_sql import memory, migrate, schema
 from clickhouse_sql.verify import differences
 from nova import clickhouse
+from nova.errors import Transient
+from tests.integration.commands import manage
 
 DATABASE = "nova_schema_test"
 
@@ -129,3 +134,36 @@ def test_the_changes_bring_an_older_schema_to_the_declared_one(database: str) ->
         for statement in script.statements:
             clickhouse.command(statement)
     assert differences() == []
+
+
+@pytest.mark.django_db
+def test_a_migration_that_was_killed_at_its_beginning_can_be_run_again(prepared: Any, monkeypatch) -> None:
+    monkeypatch.setitem(settings.CLICKHOUSE, "database", DATABASE)
+    pool = clickhouse._Pool(2)
+    monkeypatch.setattr(clickhouse, "_pool", lambda: pool)
+    command, killed = clickhouse.command, []
+
+    def dies_once(sql: str, *given: Any, **named: Any) -> None:
+        if sql.startswith("INSERT INTO schema_changes") and not killed:
+            killed.append(sql)
+            raise Transient("the server went away")
+        command(sql, *given, **named)
+
+    monkeypatch.setattr(clickhouse, "command", dies_once)
+    try:
+        with pytest.raises(CommandError):
+            call_command("migrate_clickhouse", stdout=StringIO())
+        call_command("migrate_clickhouse", stdout=StringIO())
+        assert (killed != [], differences()) == (True, [])
+    finally:
+        command(f"DROP DATABASE IF EXISTS {DATABASE} SYNC", database="default")
+
+
+def test_a_second_migration_waits_for_the_first_however_short_a_statement_may_be(prepared: Any) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as own:
+        own.execute("SELECT pg_advisory_lock(%s)", [migrate._LOCK])
+        ends = threading.Timer(5, lambda: own.execute("SELECT pg_advisory_unlock(%s)", [migrate._LOCK]))
+        ends.start()
+        ran = manage("migrate_clickhouse", DATABASE_STATEMENT_MS="1000")
+        ends.join()
+    assert ran.code == 0, ran.said

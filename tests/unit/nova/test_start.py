@@ -30,3 +30,24 @@ def test_a_cluster_holds_no_counts_in_memory() -> None:
     )
     assert refused.returncode == 1
     assert "COUNTS_MEMORY_SECONDS: cannot be used with CLICKHOUSE_CLUSTER" in refused.stderr
+
+
+def test_a_port_that_is_none_is_named_with_all_else_that_is_wrong() -> None:
+    wrong = {"CLICKHOUSE_URL": "clickhouse://default@127.0.0.1:1/nothing?http_port=abc", "FEED_CH_PERCENT": "200"}
+    start = [sys.executable, "-c", "import django; django.setup()"]
+    refused = subprocess.run(start, capture_output=True, text=True, timeout=60, env={**os.environ, **wrong})
+    assert refused.returncode == 1
+    assert "CLICKHOUSE_URL: has an http_port that is no port" in refused.stderr
+    assert "FEED_CH_PERCENT" in refused.stderr
+
+
+def test_no_job_outlives_the_time_after_which_its_message_is_given_to_another() -> None:
+    look = (
+        "import django; django.setup(); from django.conf import settings; from jobs import registry, tasks;"
+        "from nova.celery import app; times = [task.time_limit or 0 for task in app.tasks.values()];"
+        "print(settings.CELERY_BROKER_TRANSPORT_OPTIONS['visibility_timeout'], max(times))"
+    )
+    given = {**os.environ, "JOB_SECONDS": "10"}
+    found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, env=given)
+    visible, longest = map(float, found.stdout.split())
+    assert visible > longest > 300
