@@ -7,10 +7,11 @@ Redis: when it is gone, snapshots are gone with it, so nothing stale can be serv
 from collections.abc import Iterable
 from uuid import UUID
 
+from django.conf import settings
+
 from nova import redis
 
-# Longer than any snapshot lives, or a counter that starts again at 0 could make an old snapshot look fresh.
-_SECONDS = 7 * 86_400
+_DAY = 86_400
 
 
 def key(viewer: UUID | str) -> str:
@@ -21,14 +22,19 @@ def key(viewer: UUID | str) -> str:
 def bump(viewers: Iterable[UUID | str]) -> int:
     """Raise the generation of each viewer, in one round trip; how many were raised. Raises `redis.RedisError`."""
     pipeline = redis.cache().pipeline(transaction=False)
-    count = 0
+    seconds, count = _seconds(), 0
     for viewer in set(viewers):
         pipeline.incr(key(viewer))
-        pipeline.expire(key(viewer), _SECONDS)
+        pipeline.expire(key(viewer), seconds)
         count += 1
     if count:
         pipeline.execute()
     return count
+
+
+def _seconds() -> int:
+    """Longer than any snapshot lives, or a counter that starts again at 0 could make an old snapshot look fresh."""
+    return max(6 * _DAY, settings.LAST_GOOD_SECONDS, settings.SNAPSHOT_HARD_SECONDS) + _DAY
 
 
 def of(viewer: UUID | str) -> int:

@@ -27,7 +27,8 @@ from ranking import breaker_history, cache
 
 T = TypeVar("T")
 _SCRIPT = Path(__file__).with_name("breaker.lua").read_text()
-# A probe that neither succeeds nor fails (its process was killed) blocks the next one no longer than this.
+# A probe that neither succeeds nor fails (its process was killed) blocks the next one no longer than this, or than any
+# probe can take: a call has a deadline, `why` two after each other.
 _LEASE_SECONDS = 5
 
 
@@ -60,7 +61,10 @@ class Limits:
     @classmethod
     def configured(cls) -> "Limits":
         return cls(
-            settings.BREAKER_FAILURES, settings.BREAKER_WINDOW_SECONDS * 1000, settings.BREAKER_OPEN_SECONDS * 1000
+            settings.BREAKER_FAILURES,
+            settings.BREAKER_WINDOW_SECONDS * 1000,
+            settings.BREAKER_OPEN_SECONDS * 1000,
+            lease=round(1000 * max(_LEASE_SECONDS, 2 * settings.CLICKHOUSE_DEADLINE + 1)),
         )
 
 
@@ -94,6 +98,13 @@ class Local:
         """act: look, admit, succeed, fail, force; argument: the caller's token, or what to force ("" to release)."""
         with self._lock:
             return self._step(act, argument, limits, now)
+
+    def follow(self, shared: Verdict) -> None:
+        """Begin the next outage of Redis with what staff hold for everyone now, and with nothing else."""
+        held = {"forced": shared.forced, "opened_at": shared.opened_at} if shared.forced else {}
+        if self.fields != held:
+            with self._lock:
+                self.fields = held
 
     def _step(self, act: str, argument: str, limits: Limits, now: int) -> Verdict:
         fields = self.fields
@@ -206,6 +217,7 @@ class Breaker:
             verdict = Verdict(
                 bool(allowed), State(before.decode()), State(after.decode()), forced.decode(), failures, opened_at
             )
+            self._local.follow(verdict)
         metrics.BREAKER_STATE.labels(self.name).set(_GAUGE[verdict.after])
         if verdict.before is not verdict.after:
             metrics.BREAKER_TRANSITIONS.labels(self.name, verdict.after).inc()

@@ -37,11 +37,13 @@ _NOBODY = str(UUID(int=0))
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The candidates of a viewer, the counts by post id, and the viewer's interactions by author id."""
+    """The candidates of a viewer, the counts by post id, the viewer's interactions by author id, and the authors that
+    are hidden from them, they themselves among these."""
 
     candidates: list[Candidate]
     counts: Mapping[str, Counts]
     interactions: Mapping[str, int]
+    hidden: Collection[str]
 
 
 class _Viewer:
@@ -49,8 +51,7 @@ class _Viewer:
     they had most to do; without the authors that are hidden from them."""
 
     def __init__(self, hidden: set[str], followed: set[str], interactions: Mapping[str, int], now: datetime) -> None:
-        known = [(-number, author) for author, number in interactions.items() if author not in hidden]
-        closest = {author for _, author in sorted(known)[: settings.AFFINITY_AUTHORS]}
+        closest = set(by_closeness(interactions, hidden)[: settings.AFFINITY_AUTHORS])
         self.followees = Source(followed - hidden, now - timedelta(hours=settings.FOLLOWEE_HOURS))
         self.closest = Source(closest, now - timedelta(hours=settings.AFFINITY_POST_HOURS))
 
@@ -157,7 +158,13 @@ def gather(viewer: str, now: datetime) -> Gathered:
         proposals[NEWEST] = newest
     for name, posts in proposals.items():
         metrics.FEED_CANDIDATES.labels(name).observe(len(posts))
-    return Gathered(merge(proposals), counts, interactions)
+    return Gathered(merge(proposals), counts, interactions, hidden | {viewer})
+
+
+def by_closeness(interactions: Mapping[str, int], hidden: Collection[str]) -> list[str]:
+    """Authors by how much a viewer had to do with them, most first; without those that are hidden."""
+    known = [(-number, author) for author, number in interactions.items() if author not in hidden]
+    return [author for _, author in sorted(known)]
 
 
 def counters(posts: Iterable[str], timeout: float) -> dict[str, Counts]:

@@ -18,6 +18,7 @@ from django.conf import settings
 from community import selectors
 from community.models import Follow
 from nova import clock
+from nova.errors import NovaError
 from ranking import authors, breaker, cache, suggestions
 from ranking.authors import Card
 from ranking.entries import rfc3339
@@ -63,11 +64,11 @@ def suggested(viewer_id: UUID, limit: int, now: datetime | None = None) -> Sugge
     own, generated = _own(viewer, kept[0])
     chosen = _allowed(viewer_id, own)[:limit]
     if len(chosen) < limit:
-        trending, trending_generated = _trending(kept[1], at)
+        trending, trending_generated = _trending(kept[1], at, is_needed=not chosen)
         known = {one.id for one in chosen}
         more = [one for one in _allowed(viewer_id, trending) if one.id not in known]
         if more or not chosen:
-            generated = min(filter(None, (generated, trending_generated)))
+            generated = min(filter(None, (generated, trending_generated)), default="")
         chosen += more[: limit - len(chosen)]
     cards = authors.cards({name for one in chosen for name in (one.id, *one.friends)})
     return Suggestions([_shown(one, cards) for one in chosen], generated or rfc3339(at))
@@ -91,15 +92,24 @@ def _own(viewer: str, value: bytes | None) -> tuple[list[Candidate], str]:
         return [], ""
 
 
-def _trending(value: bytes | None, now: datetime) -> tuple[list[Candidate], str]:
-    """The authors for whoever has too few suggestions: kept by the job, or worked out now."""
+def _trending(value: bytes | None, now: datetime, *, is_needed: bool) -> tuple[list[Candidate], str]:
+    """The authors for whoever has too few suggestions: kept by the job, or worked out now. is_needed: without them
+    there is nothing to answer, and why they cannot be had is raised."""
     if value is not None:
-        said = orjson.loads(value)
-        rows, generated = said["users"], said["generated_at"]
-    else:
+        try:
+            said = orjson.loads(value)
+            kept = [Candidate(id=id, score=score, people=people) for id, score, people in said["users"]]
+            return kept, str(said["generated_at"])
+        except (ValueError, KeyError, TypeError):
+            # Of another version, as in `_own`.
+            log.warning("the trending authors that are kept cannot be read")
+    try:
         rows = breaker.clickhouse.call(lambda: suggestions.find_trending(now, timeout=settings.CLICKHOUSE_DEADLINE))
-        generated = rfc3339(now)
-    return [Candidate(id=id, score=score, people=people) for id, score, people in rows], generated
+    except NovaError:
+        if is_needed:
+            raise
+        return [], ""
+    return [Candidate(id=id, score=score, people=people) for id, score, people in rows], rfc3339(now)
 
 
 def _allowed(viewer: UUID, candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -55,8 +55,9 @@ def _of(viewer: str, now: datetime) -> Experiment | None:
 def save(experiment: Experiment, by: str) -> None:
     """Keep an experiment as its next version, and in the history who made it. Raises `ValidationError`."""
     with transaction.atomic():
-        # One change at a time: the shares of all are checked together.
-        list(Experiment.objects.select_for_update().order_by("id"))
+        # One change at a time: the shares of all are checked together, those of the first two as well.
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {Experiment._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
         experiment.full_clean()
         last = Experiment.objects.filter(id=experiment.id).values_list("version", flat=True).first()
         experiment.version = (last or 0) + 1

@@ -130,7 +130,7 @@ def _items(hot: HotList, viewer: str, now: datetime, deadline: Deadline, limit: 
         post = found[one.id]
         item = entries.shown(post, counts.get(one.id), cards[post.author_id])
         known = {**item, "score": one.score, "people": one.people}
-        items.append(_Kept(f"{post.id}{post.author_id}".encode() + orjson.dumps(known)))
+        items.append(_Kept(f"{post.id}{post.author_id}".encode() + orjson.dumps(known, option=orjson.OPT_UTC_Z)))
     return items
 
 

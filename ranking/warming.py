@@ -22,7 +22,7 @@ import orjson
 from django.conf import settings
 
 from nova import clickhouse, clock, generations
-from nova.errors import Transient
+from nova.errors import NovaError
 from ranking import breaker, building, cache, queries, snapshot, split
 from ranking.breaker import State
 
@@ -144,7 +144,7 @@ def _make(member: Active, report: Report) -> bool:
         building.build(member.id, building.CH, clock.now())
     except breaker.Refused:
         return False
-    except Transient:
+    except NovaError:
         # The breaker counts it; the next one may go well.
         report.failed += 1
         return True

@@ -50,8 +50,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a post and a viewer. interactions: of the viewer with the author; closer: authors with whom the
-    viewer had more to do; people: distinct members who reacted lately."""
+    """What is known of a post and a viewer. interactions: of the viewer with the author; closer: authors that the
+    viewer is closer to; people: distinct members who reacted lately."""
 
     author_id: str
     created_at: datetime

@@ -158,7 +158,8 @@ def _people(post: str, now: datetime, deadline: Deadline) -> int:
 
 def _complete(facts: Facts, gathered: Gathered, people: int) -> Facts:
     interactions = gathered.interactions.get(facts.author_id, 0)
-    closer = sum(number > interactions for number in gathered.interactions.values())
+    order = candidates.by_closeness(gathered.interactions, gathered.hidden)
+    closer = order.index(facts.author_id) if facts.author_id in order else len(order)
     return replace(facts, interactions=interactions, closer=closer, people=people)
 
 
@@ -177,7 +178,8 @@ def _not_in_time(viewer: str, post: str, feed: Slice) -> Verdict:
     of_followees = first is not None and FOLLOWEES in first.sources
     if of_followees and row.author_id not in selectors.followees_of(member):
         return Verdict("not_followed", changes=["follow_author"])
-    if row.created_at.timestamp() > feed.about.started:
+    if row.created_at.timestamp() > feed.about.started or feed.length < settings.SNAPSHOT_POSTS:
+        # In a feed with room left it would be, had it been known.
         return Verdict("next_snapshot", changes=["wait"])
     last = feed.entries[-1] if feed.entries else None
     threshold = Threshold(last.id, None, last.created_at) if last else None

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 
 from community.models import Block, Follow
 from nova import redis
-from ranking import suggestions
+from ranking import breaker, suggestions
 from tests.feeds import Feeds
 
 pytest_plugins = ["tests.ranking_fixtures"]
@@ -177,3 +177,17 @@ def test_the_old_and_the_versioned_address_answer_the_same(feeds: Feeds, people,
     refresh(feeds)
     client = client_of(people["vera"])
     assert client.get("/api/v1/discover/suggested-users").json() == get(client)
+
+
+def test_own_suggestions_outlive_those_for_everyone(feeds: Feeds, people, client_of) -> None:
+    refresh(feeds)
+    redis.cache().delete(suggestions.TRENDING)
+    breaker.clickhouse.force("open", by="staff", reason="maintenance")
+    assert names(get(client_of(people["vera"]))) == ["Carl", "Dora"]
+    # Who has none gets told.
+    assert client_of(people["eve"]).get(ADDRESS).status_code == 503
+
+
+def test_trending_authors_of_another_version_are_worked_out_anew(feeds: Feeds, people, client_of) -> None:
+    redis.cache().set(suggestions.TRENDING, b'{"v":2}')
+    assert get(client_of(people["eve"]))["users"] == []

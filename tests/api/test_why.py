@@ -1,6 +1,6 @@
 """GET /api/feed/why: each reason a post can have to be, or not to be, in a feed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -321,3 +321,42 @@ def test_in_order_of_time(client_of, feeds: Feeds, make_member, settings) -> Non
     assert {code for code, one in said.items() if one["threshold"]} == {"below_cut"}
     assert client.get("/api/feed/why", {"post": str(uuid4())}).status_code == 404
     assert snapshot.made_at(said["in_feed"]["snapshot"])
+
+
+def test_of_authors_with_as_many_interactions_one_is_the_closer(feeds: Feeds, viewer: UUID, why, settings) -> None:
+    settings.AFFINITY_AUTHORS = 1
+    first, second = (feeds.post(author) for author in sorted([member(), member()], key=str))
+    feeds.act(viewer, first, "like")
+    feeds.act(viewer, second, "like")
+    said = why(second)
+    assert codes(said)["affinity"] == "not_a_top_author"
+    assert [change["code"] for change in said["changes"]] == ["follow_author", "react_to_author", "more_people"]
+    feeds.act(viewer, second, "like")
+    invalidate(viewer)
+    assert why(second)["in_feed"]
+
+
+def test_an_author_that_is_hidden_is_no_closer_one(feeds: Feeds, viewer: UUID, why, settings) -> None:
+    settings.AFFINITY_AUTHORS, settings.AFFINITY_POST_HOURS = 1, 24
+    hidden, author = member(), member()
+    feeds.hide(viewer, hidden, "mute")
+    feeds.act(viewer, feeds.post(hidden), "like", times=5)
+    old = feeds.post(author, hours_ago=30)
+    feeds.act(viewer, old, "like")
+    assert codes(why(old))["affinity"] == "too_old"
+
+
+def test_in_order_of_time_what_is_lacking_in_a_feed_with_room_comes_with_the_next(
+    feeds: Feeds, make_member, client_of, settings
+) -> None:
+    settings.FEED_CH_PERCENT = 0
+    reader, followee, other = (make_member() for _ in range(3))
+    Follow.objects.create(follower_id=reader, followee_id=followee)
+    Post.objects.create(author_id=followee, text="one")
+    late = Post.objects.create(author_id=other, text="two")
+    Post.objects.filter(id=late.id).update(created_at=feeds.now - timedelta(hours=1))
+    client = client_of(reader)
+    assert len(client.get("/api/feed").json()["posts"]) == 1
+    Follow.objects.create(follower_id=reader, followee_id=other)
+    said = client.get("/api/feed/why", {"post": str(late.id)}).json()
+    assert (said["code"], [change["code"] for change in said["changes"]]) == ("next_snapshot", ["wait"])

@@ -10,6 +10,7 @@ from django.db import OperationalError
 
 from community import selectors
 from nova import clock, redis
+from nova.errors import Permanent
 from ranking import breaker, pipeline, trending, warming
 from ranking.breaker import State
 from tests.feeds import Feeds, invalidate, member
@@ -188,3 +189,31 @@ def test_the_warmer_tells_the_hits_it_buys(feeds: Feeds) -> None:
     report = warming.warm(feeds.now + timedelta(seconds=1), seconds=1, since=now, dry_run=True)
     assert (report.bought, report.hits, report.misses) == (1, 0, 1)
     assert report.ready_share == 0.5
+
+
+def test_one_member_that_cannot_be_ranked_ends_no_pass(feeds: Feeds, monkeypatch) -> None:
+    one, two = member(), member()
+    come(feeds, one, times=2)
+    come(feeds, two)
+    build, made = warming.building.build, []
+
+    def fails(viewer: str, algorithm: str, now: Any) -> Any:
+        if viewer == str(one):
+            raise Permanent("too large a list")
+        made.append(viewer)
+        return build(viewer, algorithm, now)
+
+    monkeypatch.setattr(warming.building, "build", fails)
+    report = warming.warm(clock.now(), seconds=2, since=clock.now())
+    assert (made, report.failed > 0) == ([str(two)], True)
+
+
+def test_a_time_in_what_is_trending_is_written_as_in_a_feed(feeds: Feeds, make_member) -> None:
+    viewer, author = make_member(), make_member()
+    feeds.follow(viewer, author)
+    post = feeds.post(author)
+    feeds.store(post)
+    feeds.make_trend(post, people=5)
+    in_feed = pipeline.page(viewer, limit=5).posts[0]["created_at"]
+    pipeline.refresh_trending("24h", feeds.now)
+    assert pipeline.trending(viewer, "24h", 5).posts[0]["created_at"] == in_feed

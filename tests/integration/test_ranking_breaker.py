@@ -249,3 +249,22 @@ def test_forcing_needs_a_csrf_token(staff) -> None:
     client = staff("view_breakerevent", "force_breaker")
     client.handler.enforce_csrf_checks = True
     assert client.post("/admin/ranking/breakerevent/force", {"state": "open"}).status_code == 403
+
+
+def test_a_hold_goes_with_the_outage_it_was_made_in_and_stays_through_the_others(breaker: Breaker, monkeypatch) -> None:
+    ask, is_away = module.cache.ask, True
+
+    def without_redis(call, otherwise, door=module.cache.redis):
+        return otherwise if is_away and door is module.cache.durable else ask(call, otherwise, door)
+
+    monkeypatch.setattr(module.cache, "ask", without_redis)
+    assert not breaker.force("open", by="ann", reason="outage").shared
+    is_away = False
+    assert breaker.call(lambda: 1) == 1
+    is_away = True
+    assert breaker.call(lambda: 2) == 2
+    is_away = False
+    assert breaker.force("open", by="ann", reason="maintenance").shared
+    is_away = True
+    with pytest.raises(Refused):
+        breaker.call(lambda: pytest.fail("it was called"))

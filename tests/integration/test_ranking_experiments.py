@@ -1,5 +1,7 @@
 """Other weights for a share of the viewers: who gets them, how they change, and what is kept of it."""
 
+import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -196,3 +198,31 @@ def test_without_the_database_the_last_known_go_on(feeds: Feeds, monkeypatch: py
             cursor.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
     wait_until(lambda: name() == "fresh", "the experiment")
     experiments._reader().submit(lambda: None).result()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_first_two_at_once_do_not_have_more_than_all_viewers(monkeypatch) -> None:
+    both, clean = threading.Barrier(2), Experiment.full_clean
+
+    def slowly(self: Experiment, *given: Any, **named: Any) -> None:
+        clean(self, *given, **named)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(2)
+
+    monkeypatch.setattr(Experiment, "full_clean", slowly)
+    refused: list[ValidationError] = []
+
+    def make(name: str) -> None:
+        try:
+            made(name, share=60)
+        except ValidationError as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(refused), Experiment.objects.filter(active=True).count()) == (1, 1)

@@ -8,10 +8,10 @@ from django.db import connection
 
 from community.models import Follow, Post
 from ingestion import effects
-from nova import clock, redis
+from nova import clock, generations, redis
 from nova.errors import Transient
 from nova.hidings import Hiding
-from ranking import authors, breaker, building, cache, pipeline
+from ranking import authors, breaker, building, cache, pipeline, snapshot
 from ranking.breaker import State
 from tests.feeds import Feeds, ids, invalidate, member
 
@@ -244,3 +244,14 @@ def test_a_restarted_postgresql_serves_the_first_call_already(community, postgre
     connection.close()
     postgres.restart()
     assert ids(pipeline.page(viewer, limit=10, algo="time")) == [str(post) for post in posts]
+
+
+def test_a_last_good_feed_is_never_older_than_what_tells_that_it_is_out_of_date(
+    short: None, community, settings
+) -> None:
+    settings.LAST_GOOD_SECONDS = 30 * 86_400
+    viewer, _ = community
+    invalidate(viewer)
+    pipeline.page(viewer, limit=5)
+    kept = redis.cache().ttl(snapshot.key(str(viewer), snapshot.LAST_GOOD))
+    assert redis.cache().ttl(generations.key(viewer)) > kept > 20 * 86_400

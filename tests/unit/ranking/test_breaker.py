@@ -1,5 +1,7 @@
 """The breaker's rules, step by step on a clock of the test's own."""
 
+from dataclasses import replace
+
 import pytest
 
 from ranking.breaker import Limits, Local, State, Verdict
@@ -91,3 +93,21 @@ def test_forced_it_stays_as_it_is_held(opened: Steps, forced: str, allowed: bool
     released = opened("force", "")
     assert (released.after, released.forced) == (State.CLOSED, "")
     assert opened("admit").allowed
+
+
+def test_a_probe_keeps_its_lease_for_as_long_as_a_call_can_take(settings) -> None:
+    """`why` makes two questions of one deadline each."""
+    settings.CLICKHOUSE_DEADLINE = 1
+    assert Limits.configured().lease == 5_000
+    settings.CLICKHOUSE_DEADLINE = 10
+    assert Limits.configured().lease > 20_000
+
+
+def test_the_next_outage_of_redis_begins_with_what_staff_hold() -> None:
+    local = Local()
+    local.step("force", "open", LIMITS, 1_000)
+    shared = Verdict(True, State.CLOSED, State.CLOSED, "", 0, 0)
+    local.follow(shared)
+    assert local.step("look", "", LIMITS, 2_000).forced == ""
+    local.follow(replace(shared, after=State.OPEN, forced="open", opened_at=3_000))
+    assert not local.step("admit", "a", LIMITS, 4_000).allowed
