@@ -209,6 +209,15 @@ def test_a_drift_check_that_never_has_enough_time_goes_on_all_the_same(feeds: Fe
 
 
 @pytest.mark.usefixtures("impatient")
+def test_after_a_whole_round_the_drift_check_tries_larger_parts_again(feeds: Feeds, settings) -> None:
+    settings.DRIFT_PARTS = 2
+    place = drift.Place(2, (), 2)
+    for part, finer in ((3, 2), (4, 1), (1, 1), (2, 1)):
+        place = drift.compare(place, left=lambda: 100, progress=lambda rows: None).place
+        assert (place.part, place.finer) == (part, finer)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_drift_check_goes_on_with_the_table_that_was_interrupted(feeds: Feeds, make_member, monkeypatch) -> None:
     follower, followee = make_member(), make_member()
     Follow.objects.create(follower_id=follower, followee_id=followee)

@@ -24,7 +24,7 @@ from community.ids import new_id
 from community.models import User
 from nova import clickhouse
 from nova.clock import now
-from nova.management.commands.issue_token import issue
+from nova.management.commands.issue_token import check_issuer, issue
 
 _POLL_SECONDS = 0.01
 _GIVE_UP_SECONDS = 30
@@ -36,19 +36,20 @@ class _Api:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         self._http = urllib3.PoolManager(retries=False, timeout=10)
+        check_issuer()
         self._token = issue(UUID(int=0), hours=1, service=True)
 
     def call(self, method: str, path: str, member: UUID, body: object = None) -> Any:
-        answer = self._http.request(
-            method,
-            f"{self._url}{path}",
-            body=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": f"Bearer {self._token}",
-                "X-Act-For": str(member),
-                "Content-Type": "application/json",
-            },
-        )
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "X-Act-For": str(member),
+            "Content-Type": "application/json",
+        }
+        sent = None if body is None else json.dumps(body).encode()
+        try:
+            answer = self._http.request(method, f"{self._url}{path}", body=sent, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise CommandError(f"{self._url} does not answer: {error}") from error
         if answer.status >= 300:
             raise CommandError(
                 f"{method} {path} answered {answer.status}: {answer.data[:500].decode(errors='replace')}"

@@ -1,4 +1,3 @@
-import getpass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingestion import replay
+from nova import operators
 
 
 def moment(text: str) -> datetime:
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             outcome = replay.replay(
                 ids,
                 by=None,
-                detail=f"command line, {getpass.getuser()}",
+                detail=f"command line, {operators.name()}",
                 rate=options["rate"],
                 progress=lambda count: bar.advance(task, count),
             )

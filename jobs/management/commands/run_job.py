@@ -1,4 +1,3 @@
-import getpass
 import signal
 import sys
 import uuid
@@ -16,7 +15,7 @@ from jobs.job import TRANSIENT, Job
 from jobs.models import JobState
 from jobs.registry import BY_NAME, JOBS
 from jobs.runner import Skipped, Ticket
-from nova import clock
+from nova import clock, operators
 from nova.errors import NovaError
 
 
@@ -42,7 +41,7 @@ class Command(BaseCommand):
         self._run(BY_NAME[options["name"]], dry_run=options["dry_run"])
 
     def _run(self, job: Job, *, dry_run: bool) -> None:
-        ticket = Ticket(number=f"by-hand-{uuid.uuid4()}", by=getpass.getuser(), dry_run=dry_run)
+        ticket = Ticket(number=f"by-hand-{uuid.uuid4()}", by=operators.name(), dry_run=dry_run)
         with _ended_by_sigterm(), self._bar() as bar:
             line = bar.add_task(job.name, total=None)
             try:

@@ -38,15 +38,20 @@ class Command(BaseCommand):
         parser.add_argument("--hours", type=float, default=24, help="how long it is good for (24)")
 
     def handle(self, *, user: str | None, service: bool, hours: float, **_: Any) -> None:
-        if settings.JWT_ALGORITHM != "HS256":
-            raise CommandError(
-                f"Tokens are signed by another issuer here (JWT_ALGORITHM is {settings.JWT_ALGORITHM}); ask that one."
-            )
+        check_issuer()
         if not 0 < hours <= 24 * 366:
             raise CommandError("--hours must be more than 0 and at most 8784 (a year).")
         if not user and not service:
             raise CommandError("Name a member (user name or UUID), or pass --service.")
         self.stdout.write(issue(_member(user) if user else SERVICE, hours=hours, service=service))
+
+
+def check_issuer() -> None:
+    """Raises `CommandError` where `issue` cannot sign: tokens are another's."""
+    if settings.JWT_ALGORITHM != "HS256":
+        raise CommandError(
+            f"Tokens are signed by another issuer here (JWT_ALGORITHM is {settings.JWT_ALGORITHM}); ask that one."
+        )
 
 
 def _member(text: str) -> UUID:
