@@ -6,10 +6,11 @@ Both answers are given under the lock, so two beats, two workers or a message de
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F
@@ -20,7 +21,7 @@ from jobs.models import JobRun, JobState, Outcome
 from nova import clock
 
 log = logging.getLogger(__name__)
-# What was asked for once is not run twice within so long, however seldom it runs: staff may move a nightly job.
+# A slot is no longer than this, however seldom a job runs: one that staff move by hours runs on the same day.
 _SLOT_SECONDS = 3600
 _OPEN = (Outcome.RUNNING, Outcome.RETRIED)
 
@@ -111,8 +112,8 @@ def _not_needed(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -
         newer = real.filter(started_at__gt=entry.started_at, outcome=Outcome.DONE).exists()
         return "a newer run has done its work" if newer else ""
     if ticket.scheduled:
-        half = timedelta(seconds=min(schedule.period(job) / 2, _SLOT_SECONDS))
-        if real.filter(scheduled=True, started_at__gt=now - half).exists():
+        slot = timedelta(seconds=min(schedule.period(job) / 2, _SLOT_SECONDS))
+        if real.filter(scheduled=True, started_at__gt=now - slot).exists():
             return "this slot of the schedule was taken already"
     return ""
 
@@ -125,13 +126,11 @@ def _count_skipped(job: Job) -> None:
 def _note_done(job: Job, entry: JobRun, done: Done) -> None:
     now = clock.now()
     seconds = (now - entry.started_at).total_seconds()
+    said = {"outcome": Outcome.DONE, "ended_at": now, "items": done.items, "summary": done.summary}
     changes = {
-        "ended_at": now,
+        **said,
         "done_at": now,
         "seconds": seconds,
-        "items": done.items,
-        "outcome": Outcome.DONE,
-        "summary": done.summary,
         "runs_done": F("runs_done") + 1,
         "total_seconds": F("total_seconds") + seconds,
         "total_items": F("total_items") + done.items,
@@ -140,14 +139,7 @@ def _note_done(job: Job, entry: JobRun, done: Done) -> None:
         changes["memory"] = dict(done.memory)
     changes["readings"] = [[metric.name, list(labels), value] for metric, labels, value in done.readings]
     with transaction.atomic():
-        mine = JobRun.objects.filter(pk=entry.pk, outcome=Outcome.RUNNING)
-        noted = mine.update(outcome=Outcome.DONE, ended_at=now, items=done.items, summary=done.summary)
-        # A dry run did nothing: what was known of the job stays as it was.
-        if noted and not entry.dry_run:
-            JobState.objects.filter(name=job.name).update(**changes)
-    if not noted:
-        # Its lock was lost with a connection, and another run has begun since: what that one knows is newer.
-        log.warning("%s was taken for dead before it was done", job.name)
+        _end(job, entry, said, changes)
     log.info("%s took %.2f s: %s", job.name, seconds, done.summary[:200])
 
 
@@ -160,21 +152,24 @@ def _note_failure(job: Job, entry: JobRun, error: BaseException, *, will_retry: 
     count = "runs_retried" if will_retry else "runs_failed"
     # It may be the connection that failed.
     connection.close_if_unusable_or_obsolete()
+    said = {"outcome": outcome, "ended_at": now, "summary": summary}
+    changes = {**said, "seconds": seconds, "total_seconds": F("total_seconds") + seconds, count: F(count) + 1}
     try:
         with transaction.atomic():
-            JobRun.objects.filter(pk=entry.pk).update(outcome=outcome, ended_at=now, summary=summary)
-            if not entry.dry_run:
-                JobState.objects.filter(name=job.name).update(
-                    ended_at=now,
-                    seconds=seconds,
-                    outcome=outcome,
-                    summary=summary,
-                    total_seconds=F("total_seconds") + seconds,
-                    **{count: F(count) + 1},
-                )
+            _end(job, entry, said, changes)
     except Exception:
         log.warning("the failure of %s could not be noted", job.name, exc_info=True)
     log.warning("%s %s after %.2f s: %s", job.name, outcome, seconds, summary)
+
+
+def _end(job: Job, entry: JobRun, said: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Write down how a run ended, `said`, and what that changes in what is known of its job. Of a dry run nothing: it
+    did nothing. Nor of one that was taken for dead: its lock was lost with its connection, and another has begun since,
+    which knows better."""
+    if not JobRun.objects.filter(pk=entry.pk, outcome=Outcome.RUNNING).update(**said):
+        log.warning("%s was taken for dead before it had ended", job.name)
+    elif not entry.dry_run:
+        JobState.objects.filter(name=job.name).update(**changes)
 
 
 def _reason(job: Job, error: BaseException) -> str:

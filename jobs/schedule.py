@@ -35,7 +35,7 @@ def periods(jobs: Iterable[Job]) -> dict[str, float]:
 
 
 def shortest(job: Job, tasks: Sequence[PeriodicTask]) -> float:
-    """Seconds between two runs by these schedules. Pure."""
+    """Seconds between two runs by these schedules, as they are now."""
     return min((gap for task in tasks if (gap := _between(task))), default=job.period)
 
 

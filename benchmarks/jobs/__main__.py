@@ -1,7 +1,6 @@
 """python -m benchmarks.jobs: the heavy jobs on a stack of its own. Last line of stdout: all figures as JSON.
 
-Exit code 0 when everything was measured, whatever the figures are; 130 when it
-was interrupted; 1 otherwise.
+Exit code 0 when everything was measured, whatever the figures are; 130 when it was interrupted; 1 otherwise.
 """
 
 import argparse

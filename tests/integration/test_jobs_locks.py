@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from jobs import lock, runner
 from jobs.job import Done, Run
 from jobs.models import JobRun, JobState, Outcome
 from jobs.runner import Skipped
+from nova.errors import Permanent
 from tests.apps import ROOT
 from tests.client import wait_until
 from tests.jobs import PERIOD, a_job, by_beat, by_hand, going_on, in_thread, state
@@ -119,7 +121,8 @@ def test_what_died_does_not_run_when_the_next_is_not_needed() -> None:
     assert JobState.objects.get(name=job.name).outcome == Outcome.DIED
 
 
-def test_a_run_that_was_taken_for_dead_does_not_overwrite_what_the_next_knows() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_that_was_taken_for_dead_does_not_overwrite_what_the_next_knows(fails: bool) -> None:
     """Its lock went with its connection to PostgreSQL; it does not know."""
 
     def work(run: Run) -> Done:
@@ -129,10 +132,15 @@ def test_a_run_that_was_taken_for_dead_does_not_overwrite_what_the_next_knows() 
             lambda: runner.run(replace(job, work=lambda run: Done(2, "newer", memory={"after": "newer"})), by_hand())
         )
         thread.join()
+        if fails:
+            raise Permanent("older")
         return Done(1, "older", memory={"after": "older"})
 
     job = a_job(work)
-    runner.run(job, by_hand())
-    assert JobState.objects.get(name=job.name).memory == {"after": "newer"}
+    with pytest.raises(Permanent) if fails else nullcontext():
+        runner.run(job, by_hand())
+    now = state(job.name)
+    assert (now.memory, now.outcome, now.summary) == ({"after": "newer"}, Outcome.DONE, "newer")
+    assert (now.runs_done, now.runs_failed) == (1, 1)
     outcomes = JobRun.objects.filter(job=job.name).order_by("id").values_list("outcome", flat=True)
     assert list(outcomes) == [Outcome.DIED, Outcome.DONE]
