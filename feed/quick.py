@@ -59,6 +59,9 @@ class QuickFeed:
         counting = None if viewer.is_service else limits.counting(viewer.id, SCOPE)
         found = pipeline.ready(viewer.id, limit=asked["limit"], algo=asked.get("algo"), beside=counting)
         if found is None:
+            # A server that is only slow still counts what it was sent: it must not be sent again.
+            if counting:
+                limits.leave_redis()
             return None
         verdict = limits.counted(environ, SCOPE, found.beside) if counting else None
         if found.ready is None or (verdict and not verdict.allowed):

@@ -27,6 +27,16 @@ T = TypeVar("T")
 
 # Posts deleted lately: a sorted set of their ids by the time of the deletion (s since 1970); readers leave them out.
 GONE_POSTS = "gone:posts"
+# KEYS: that set. ARGV: now, the seconds after which a deletion is forgotten, the posts. None is noted at a time that
+# another has, or before it, whatever the clocks of consumers say: by the last time readers know that there is news.
+_HIDE = """
+local at, newest = tonumber(ARGV[1]), redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if newest then at = math.max(at, tonumber(newest) + 0.000001) end
+local time = string.format('%.6f', at)
+for place = 3, #ARGV do redis.call('ZADD', KEYS[1], time, ARGV[place]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
 # The tables that say which posts are in a feed; likes and comments only say where.
 _SHAPING = {PostRow.TABLE, FollowRow.TABLE, BlockRow.TABLE}
 # All that is kept of a member's feeds begins so, and the member's id follows. The endings are those of what names the
@@ -105,13 +115,9 @@ def announce(effects: Effects, *, now: datetime) -> None:
 
 
 def _hide(posts: Iterable[UUID], now: float) -> None:
-    pipeline = redis.cache().pipeline(transaction=False)
-    pipeline.zadd(GONE_POSTS, {str(post): now for post in posts})
     # No snapshot that holds an older one is still alive; the head of the last one, for outages, lives longest.
     longest = max(settings.SNAPSHOT_HARD_SECONDS, settings.LAST_GOOD_SECONDS)
-    pipeline.zremrangebyscore(GONE_POSTS, "-inf", now - longest)
-    pipeline.expire(GONE_POSTS, longest)
-    pipeline.execute()
+    redis.cache().eval(_HIDE, 1, GONE_POSTS, now, longest, *map(str, posts))
 
 
 def _keys() -> Iterator[str]:

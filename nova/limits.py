@@ -90,13 +90,18 @@ def forgive_redis() -> None:
     _redis_again_at = 0.0
 
 
-def _count(key: str) -> tuple[int, float]:
+def leave_redis() -> None:
+    """Count in this process for a moment: Redis does not answer, or answers too late."""
     global _redis_again_at
+    _redis_again_at = time.monotonic() + _LEAVE_REDIS_SECONDS
+
+
+def _count(key: str) -> tuple[int, float]:
     if time.monotonic() >= _redis_again_at:
         try:
             return _read(redis.cache().eval(_COUNT, 1, key, WINDOW_SECONDS * 1000))
         except RedisError:
-            _redis_again_at = time.monotonic() + _LEAVE_REDIS_SECONDS
+            leave_redis()
     return local.count(key)
 
 

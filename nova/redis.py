@@ -28,8 +28,9 @@ def _client(url: str, timeout: float) -> redis.Redis:
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        # One quick second try: a connection that a restarted server closed is replaced without an error.
-        retry=Retry(NoBackoff(), 1),
+        # One quick second try: a connection that a restarted server closed is replaced without an error. Not after a
+        # timeout: a server that is only slow still does what it was sent, and would do it twice.
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         health_check_interval=30,
     )
 

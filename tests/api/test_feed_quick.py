@@ -1,8 +1,9 @@
 """GET /api/feed while a good feed is kept: the short way gives what the long one gives."""
 
 import time
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import jwt
 import orjson
@@ -14,6 +15,8 @@ from django.test import RequestFactory
 from prometheus_client import REGISTRY
 
 from feed.quick import QuickFeed, answered
+from ingestion import effects
+from ingestion.effects import Effects
 from nova import clock, identity, redis
 from nova.management.commands.issue_token import issue
 from ranking import experiments, head, pipeline, snapshot
@@ -154,6 +157,27 @@ def test_a_used_up_limit_is_said(client, settings) -> None:
     assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
 
 
+def test_a_call_that_redis_answers_too_late_is_counted_once(client, viewer: UUID, stack, settings) -> None:
+    settings.REDIS_TIMEOUT = 0.5
+    _reconnect()
+    client.get("/api/feed")
+    name = f"limit:v1:feed:{viewer}"
+    before = int(redis.cache().get(name))
+    stack.engine("redis").freeze()
+    try:
+        assert client.get("/api/feed").status_code == 200
+    finally:
+        stack.engine("redis").thaw()
+    settings.REDIS_TIMEOUT = 30
+    _reconnect()
+    assert int(redis.cache().get(name)) == before + 1
+
+
+def _reconnect() -> None:
+    redis.cache.cache_clear()
+    redis.durable.cache_clear()
+
+
 def test_services_have_no_limit(viewer: UUID, client, short_way_only) -> None:
     service = Client(HTTP_AUTHORIZATION=f"Bearer {issue(viewer, hours=1, service=True)}")
     identity.authenticate_header(service.defaults["HTTP_AUTHORIZATION"])
@@ -173,6 +197,17 @@ def test_a_deleted_post_is_left_out_and_its_place_filled(client, short_way_only)
 def _asked_redis(command: str) -> int:
     """How often Redis has run a command, in scripts too."""
     return int(redis.cache().info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+def test_a_deletion_that_a_slower_clock_notes_is_seen_too(client, short_way_only) -> None:
+    """By the time of the newest readers know that there is another, also when an old one is dropped with it."""
+    first = client.get("/api/feed").json()["posts"]
+    effects.announce(Effects(gone={uuid4()}), now=clock.now())
+    redis.cache().zadd(snapshot.GONE, {"of long ago": 1.0})
+    assert client.get("/api/feed").json()["posts"] == first
+    effects.announce(Effects(gone={UUID(first[0]["id"])}), now=clock.now() - timedelta(seconds=5))
+    assert redis.cache().zcard(snapshot.GONE) == 2
+    assert client.get("/api/feed").json()["posts"] == first[1:]
 
 
 def test_a_page_sent_before_is_sent_again_only_while_nothing_changed(client, viewer: UUID, short_way_only) -> None:
@@ -246,6 +281,18 @@ def test_what_was_invalidated_is_made_anew(client, viewer: UUID) -> None:
     page = client.get("/api/feed").json()
     assert page["cache_hit"] is False
     assert page["snapshot"] != kept
+
+
+def test_an_empty_feed_that_was_made_anew_is_the_new_one(feeds: Feeds) -> None:
+    nobody = member()
+    client = Client(HTTP_AUTHORIZATION=f"Bearer {issue(nobody, hours=1)}")
+    old = [client.get("/api/feed").json() for _ in range(2)]
+    assert old[0]["posts"] == []
+    assert old[1]["cache_hit"]
+    invalidate(nobody)
+    made, kept = (client.get("/api/feed").json() for _ in range(2))
+    assert kept["cache_hit"]
+    assert old[1]["snapshot"] == old[0]["snapshot"] != made["snapshot"] == kept["snapshot"]
 
 
 def test_what_other_weights_ranked_is_made_anew(client, settings) -> None:
