@@ -72,7 +72,8 @@ class StreamView(APIView):
             return error_response(request._request, Problem(503, Code.UNAVAILABLE, message, headers=_MUCH_LATER))
         last = request.headers.get("Last-Event-ID") or request.query_params.get("last_event_id", "")
         since = request.query_params.get("since", "")
-        ticket = tickets.issue(viewer_id(request))
+        # A service that is led there is one there, too.
+        ticket = tickets.issue(viewer_id(request), is_service=getattr(request.user, "is_service", False))
         return TemporaryRedirect(tickets.address(ticket, since=since, last_event_id=last))
 
 

@@ -126,7 +126,9 @@ async def _entered(request: ASGIRequest) -> Reader:
     try:
         # Others came in meanwhile. From here on nothing is waited for until this one is in too.
         _look_for_room()
-    except Overloaded:
+        if place:
+            _look_for_place(viewer)
+    except (Overloaded, _Refused):
         hub().give_back(viewer.id, place)
         raise
     reader = Reader(viewer.id, place, told, hub().look)
@@ -178,15 +180,25 @@ def _let_in(request: ASGIRequest) -> tuple[Viewer, str]:
         return viewer, ""
     if not _ticket(request):  # a ticket was counted when it was issued
         limits.enforce(request, viewer, "stream")
-    place, most = secrets.token_hex(8), settings.STREAMS_PER_VIEWER
+    place = secrets.token_hex(8)
     try:
-        free = places.take(viewer.id, place)
+        if not places.take(viewer.id, place):
+            raise _no_place()
     except RedisError:
-        free = hub().streams_of(viewer.id) < most
-    if not free:
-        wait = {"Retry-After": str(round(settings.STREAM_LEASE_SECONDS))}
-        raise _Refused(Problem(429, Code.RATE_LIMITED, f"{most} streams are open already: close one.", headers=wait))
+        log.debug("this process alone says who may open a stream: Redis does not answer")
     return viewer, place
+
+
+def _look_for_place(viewer: Viewer) -> None:
+    """What this process knows for itself: all there is to go by without Redis."""
+    if hub().places_of(viewer.id) >= settings.STREAMS_PER_VIEWER:
+        raise _no_place()
+
+
+def _no_place() -> _Refused:
+    message = f"{settings.STREAMS_PER_VIEWER} streams are open already: close one."
+    wait = {"Retry-After": str(round(settings.STREAM_LEASE_SECONDS))}
+    return _Refused(Problem(429, Code.RATE_LIMITED, message, headers=wait))
 
 
 def _viewer(request: ASGIRequest) -> Viewer:
@@ -194,7 +206,7 @@ def _viewer(request: ASGIRequest) -> Viewer:
         holder = tickets.redeem(ticket)
         if holder is None:
             raise AuthenticationFailed("The ticket is forged, has expired or was used before. Get another.")
-        return Viewer(holder)
+        return holder
     if "Authorization" in request.headers:
         return viewer_of(request)
     return _member_of_session(request)

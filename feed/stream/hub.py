@@ -44,9 +44,9 @@ class Hub:
     def __len__(self) -> int:
         return sum(map(len, self._readers.values()))
 
-    def streams_of(self, viewer: UUID) -> int:
-        """How many of this process are the viewer's. May be asked from any thread."""
-        return len(self._readers.get(viewer, ()))
+    def places_of(self, viewer: UUID) -> int:
+        """How many places the viewer's streams of this process take; those of services take none."""
+        return sum(bool(reader.place) for reader in self._readers.get(viewer, ()))
 
     def enter(self, reader: Reader) -> None:
         """Tell this reader of changes from now on."""

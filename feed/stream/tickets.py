@@ -13,23 +13,33 @@ from django.conf import settings
 from django.urls import reverse
 
 from nova import redis
+from nova.identity import Viewer
+
+_SERVICE = "service"
 
 
 def _key(ticket: str) -> str:
     return f"ticket:v1:{hashlib.sha256(ticket.encode()).hexdigest()}"
 
 
-def issue(viewer: UUID) -> str:
-    """A ticket for one stream of this viewer within `STREAM_TICKET_SECONDS`. Raises `redis.RedisError`."""
+def issue(viewer: UUID, *, is_service: bool = False) -> str:
+    """A ticket for one stream of this viewer within `STREAM_TICKET_SECONDS`. Raises `redis.RedisError`.
+
+    is_service: a service opens it for the viewer, and takes none of their places.
+    """
     ticket = secrets.token_urlsafe(32)
-    redis.cache().set(_key(ticket), str(viewer), ex=settings.STREAM_TICKET_SECONDS)
+    holder = f"{viewer} {_SERVICE}" if is_service else str(viewer)
+    redis.cache().set(_key(ticket), holder, ex=settings.STREAM_TICKET_SECONDS)
     return ticket
 
 
-def redeem(ticket: str) -> UUID | None:
+def redeem(ticket: str) -> Viewer | None:
     """Whose ticket this is; None when it is forged, expired or was used before. Raises `redis.RedisError`."""
     found = redis.cache().getdel(_key(ticket))
-    return UUID(found.decode()) if isinstance(found, bytes) else None
+    if not isinstance(found, bytes):
+        return None
+    viewer, _, kind = found.decode().partition(" ")
+    return Viewer(UUID(viewer), is_service=kind == _SERVICE)
 
 
 def address(ticket: str, **known: str) -> str:

@@ -6,6 +6,7 @@ import requests
 from django.contrib.auth.hashers import make_password
 
 from nova import redis
+from nova.management.commands.issue_token import SERVICE
 from tests.apps import Apps
 from tests.client import Api, wait_until
 from tests.streams import LEASE_SECONDS, Readers, Stream
@@ -248,11 +249,23 @@ def test_the_web_server_leads_to_the_stream(apps: Apps, world: World, readers: R
     assert readers.at(f"{apps.url}/api/feed/stream").status == 401
 
 
+def test_a_service_that_is_led_to_the_stream_takes_no_place_of_the_members(
+    apps: Apps, readers: Readers, api: Api, pair: Pair
+) -> None:
+    _, reader = pair
+    service = {"Authorization": f"Bearer {api.token(SERVICE, service=True)}", "X-Act-For": str(reader)}
+    for _ in range(4):
+        led = readers.at(f"{apps.url}/api/feed/stream", service)
+        assert readers.at(led.headers["Location"]).status == 200
+    assert [readers.open(reader).status for _ in range(4)] == [200, 200, 200, 429]
+
+
 def test_a_session_opens_a_stream(apps: Apps, world: World, readers: Readers) -> None:
     member = world.member()
     session = _logged_in(apps, world, member)
     assert readers.at("/api/feed/stream", {"Cookie": f"sessionid={session}"}).status == 200
     assert readers.at("/api/feed/stream", {"Cookie": "sessionid=forged"}).status == 401
+    assert readers.at("/api/feed/stream", {"Cookie": r'sessionid="\000forged"'}).status == 401
 
 
 def _logged_in(apps: Apps, world: World, member: UUID) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from redis.exceptions import ConnectionError as NoConnection
 
 from embedded.process import family
 from embedded.testing import Stack
@@ -20,6 +21,7 @@ from feed.stream import places
 from feed.stream.asgi import Streams
 from feed.stream.hub import hub
 from nova import redis
+from ranking import pipeline
 from tests.apps import ROOT, STREAM, Apps, running_apps
 from tests.client import Api, wait_until
 from tests.streams import OVERRIDES, Readers
@@ -192,13 +194,48 @@ def test_a_call_that_is_cancelled_while_it_is_let_in_holds_no_place(
     assert taken.is_set()
 
 
-async def _opened(member: UUID) -> None:
+@pytest.mark.usefixtures("_fresh_hub")
+def test_without_redis_those_who_knock_together_get_no_more_than_their_places(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places_of_one = settings.STREAMS_PER_VIEWER
+    member, knocked = uuid4(), threading.Barrier(places_of_one + 2)
+    statuses: list[int] = []
+
+    def away(*_: Any) -> bool:
+        knocked.wait(60)
+        raise NoConnection("Redis is away")
+
+    def unseen(*_: Any) -> list[bytes]:
+        raise NoConnection("Redis is away")
+
+    monkeypatch.setattr(places, "take", away)
+    monkeypatch.setattr(pipeline, "marks", unseen)
+
+    async def note(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def play() -> None:
+        opening = [asyncio.create_task(_opened(member, note)) for _ in range(knocked.parties)]
+        async with asyncio.timeout(60):
+            while len(statuses) < len(opening):
+                await asyncio.sleep(0.05)
+        hub().end()
+        await asyncio.gather(*opening)
+
+    asyncio.run(play())
+    assert sorted(statuses) == [200] * places_of_one + [429] * 2
+
+
+async def _nothing(*_: Any) -> dict[str, Any]:
+    return {}
+
+
+async def _opened(member: UUID, send: Callable[..., Any] = _nothing) -> None:
     """A stream of this member in this process."""
     token = Api("", os.environ["JWT_SECRET"]).token(member)
     headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token}".encode())]
     scope = {"type": "http", "method": "GET", "path": "/api/feed/stream", "query_string": b"", "headers": headers}
 
-    async def nothing(*_: Any) -> dict[str, Any]:
-        return {}
-
-    await Streams(nothing)(scope, nothing, nothing)
+    await Streams(_nothing)(scope, _nothing, send)
