@@ -140,8 +140,8 @@ def _check(token: str) -> tuple[Viewer, float]:
     return Viewer(subject, is_service="service" in scopes), expires
 
 
-def authenticate_header(value: str, act_for: str = "") -> Viewer:
-    """The viewer of an Authorization header's value; `act_for` is the value of X-Act-For, if any.
+def authenticate_header(value: str, act_for: str | None = None) -> Viewer:
+    """The viewer of an Authorization header's value; `act_for` is the value of X-Act-For, None without one.
 
     Raises `AuthenticationFailed` (401), `PermissionDenied` (a viewer acting for another: 403), `ValidationError`
     (X-Act-For is no UUID: 400), `nova.errors.Transient` (the issuer's keys cannot be fetched: 503).
@@ -155,7 +155,7 @@ def authenticate_header(value: str, act_for: str = "") -> Viewer:
     if viewer is None:
         viewer, expires = _check(token)
         remembered.put(token, viewer, min(expires, now + _REMEMBER_SECONDS))
-    return _acting_for(viewer, act_for) if act_for else viewer
+    return viewer if act_for is None else _acting_for(viewer, act_for)
 
 
 def known(value: str) -> Viewer | None:
@@ -175,7 +175,7 @@ def _acting_for(viewer: Viewer, act_for: str) -> Viewer:
 
 def viewer_of(request: HttpRequest) -> Viewer:
     """The viewer of a plain Django request, by its headers alone. Raises as `authenticate_header` does."""
-    return authenticate_header(request.headers.get("Authorization", ""), request.headers.get(ACT_FOR, ""))
+    return authenticate_header(request.headers.get("Authorization", ""), request.headers.get(ACT_FOR))
 
 
 class BearerAuthentication(BaseAuthentication):
@@ -185,7 +185,7 @@ class BearerAuthentication(BaseAuthentication):
         value = request.headers.get("Authorization", "")
         if value.partition(" ")[0].lower() != "bearer":
             return None
-        return authenticate_header(value, request.headers.get(ACT_FOR, "")), None
+        return authenticate_header(value, request.headers.get(ACT_FOR)), None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -73,6 +73,18 @@ def test_a_service_acts_for_members(settings, make_member):
     assert call(**bearer(settings), **{"X-Act-For": str(member)}).status_code == 403
 
 
+@pytest.mark.parametrize("nobody", ["", " "])
+def test_a_service_that_names_nobody_is_told_so(settings, nobody):
+    answer = call(**bearer(settings, scope="service"), **{"X-Act-For": nobody})
+    assert (answer.status_code, answer.json()["field"]) == (400, "X-Act-For")
+
+
+@pytest.mark.parametrize("key", [r"\000aaaaaaaaaaaa", r"aaaaaaaaaaaa\000", "a" * 4000, "ä" * 12])
+def test_a_cookie_that_no_session_has(key):
+    answer = APIClient().get("/api/posts", headers={"Cookie": f'sessionid="{key}"'})
+    assert (answer.status_code, answer.json()["error"]) == (401, "not_authenticated")
+
+
 def test_a_session_needs_a_csrf_token_to_write(make_member):
     member = get_user_model().objects.get(id=make_member())
     client = APIClient(enforce_csrf_checks=True)
@@ -102,6 +114,7 @@ def test_bodies_that_cannot_be_read(settings):
     for body, kind, status, code in (
         (b"{", "application/json", 400, "invalid_json"),
         (b"a=1", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+        (b'{"kind": ' + b"[" * 900 + b"]" * 900 + b"}", "application/json", 400, "invalid_json"),
         (b'"' + b"x" * 2_000_000 + b'"', "application/json", 413, "too_large"),
     ):
         answer = client.generic("POST", "/api/posts", body, kind, headers=headers)

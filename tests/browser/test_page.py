@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
+import requests
 from playwright.sync_api import Locator, Page, Route, expect
 
 from embedded.testing import Stack
@@ -286,6 +287,12 @@ def test_show_more_goes_on_by_cursor(page: Page, apps: Apps, world: World) -> No
     assert shown == [f"post-{post}" for post in world.feed_ids(reader)[: len(shown)]]
     # Who reads with the keyboard goes on at the first new post.
     expect(cards.nth(20)).to_be_focused()
+
+
+def test_a_search_that_postgresql_would_not_take(page: Page, apps: Apps, world: World) -> None:
+    member = world.member()
+    for path in ("/?q=%00", "/page/members?q=%00", f"/page/{member}/people?q=a%00"):
+        assert requests.get(f"{apps.url}{path}", timeout=30).status_code == 200, path
 
 
 def test_a_member_is_found_by_name(page: Page, apps: Apps, world: World) -> None:

@@ -115,6 +115,16 @@ def test_what_is_no_json(body):
         rest.OrjsonParser().parse(io.BytesIO(body))
 
 
+@pytest.mark.parametrize("one", ["[%s]", '{"a": %s}', '[1, {"a": [], "b": %s}]'])
+def test_how_deep_a_body_may_be_nested(one):
+    deep = "0"
+    while "".join(deep).count("[") + deep.count("{") < 49:
+        deep = one % deep
+    rest.from_json(deep.encode())
+    with pytest.raises(rest.InvalidJson, match="50 deep"):
+        rest.from_json(("[" * 50 + deep + "]" * 50).encode())
+
+
 def test_a_body_that_is_too_large_is_not_read_to_the_end(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     assert rest.OrjsonParser().parse(io.BytesIO(b'"' + b"x" * 8 + b'"')) == "x" * 8
