@@ -32,7 +32,7 @@ class KeySet:
         """
         now = time.monotonic()
         if now - self._fetched > _FRESH_SECONDS or self._find(key_id) is None:
-            self._refresh(now)
+            self._refresh(key_id, now)
         if not self._keys:
             raise Transient("the keys of the token issuer cannot be fetched")
         found = self._find(key_id)
@@ -45,17 +45,24 @@ class KeySet:
             return next(iter(self._keys.values()))
         return self._keys.get(key_id)
 
-    def _refresh(self, now: float) -> None:
-        with self._lock:
-            if now - self._tried < _BETWEEN_FETCHES:
+    def _refresh(self, key_id: str, now: float) -> None:
+        # While another asks the issuer, which may take its time, only those wait who have no key to go on with.
+        if not self._lock.acquire(blocking=self._find(key_id) is None):
+            return
+        try:
+            if now - self._tried >= _BETWEEN_FETCHES:
+                self._tried = now
+                self._fetch(now)
+        finally:
+            self._lock.release()
+
+    def _fetch(self, now: float) -> None:
+        try:
+            answer = self._http.request("GET", self._url)
+            if answer.status != 200:
                 return
-            self._tried = now
-            try:
-                answer = self._http.request("GET", self._url)
-                if answer.status != 200:
-                    return
-                keys = jwt.PyJWKSet.from_dict(answer.json()).keys
-            except (urllib3.exceptions.HTTPError, ValueError, AttributeError, jwt.PyJWTError):
-                return
-            self._keys = {key.key_id or "": key.key for key in keys}
-            self._fetched = now
+            keys = jwt.PyJWKSet.from_dict(answer.json()).keys
+        except (urllib3.exceptions.HTTPError, ValueError, AttributeError, jwt.PyJWTError):
+            return
+        self._keys = {key.key_id or "": key.key for key in keys}
+        self._fetched = now

@@ -23,6 +23,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nova import postgres
+
 log = logging.getLogger(__name__)
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -243,8 +245,10 @@ class _SharedCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         try:
-            for metric, labels, value in self.read():
-                families.setdefault(metric.name, metric.family()).add_metric(labels, value)
+            # One that does not answer must not take the other metrics with it: who scrapes waits for seconds only.
+            with postgres.within(1):
+                for metric, labels, value in self.read():
+                    families.setdefault(metric.name, metric.family()).add_metric(labels, value)
         except Exception:
             log.warning("the metrics of background jobs cannot be read", exc_info=True)
             return []

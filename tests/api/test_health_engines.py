@@ -1,11 +1,14 @@
 """readyz beside engines that freeze or die: it stays 200, says which, and never hangs."""
 
+import threading
 import time
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from rest_framework.test import APIClient
 
+from jobs.models import JobState
 from nova import health
 
 ENGINES = {"postgres": "postgresql", "clickhouse": "clickhouse", "kafka": "kafka"}
@@ -47,6 +50,27 @@ def test_an_engine_that_freezes_is_named(stack, readyz, engine):
     finally:
         stack.engine(engine).thaw()
     settled(readyz, "ready")
+
+
+def test_metrics_do_not_wait_for_postgresql(stack, client, transactional_db, settings):
+    """What the process knows of itself is told; what all share is left out."""
+    settings.DATABASE_PATIENCE_SECONDS = 600
+    JobState.objects.create(name="some_job")
+    told = 'nova_job_runs_total{job="some_job"'
+    assert told in client.get("/metrics").text
+    stack.engine("postgres").freeze()
+    thaw = threading.Timer(20, stack.engine("postgres").thaw)
+    thaw.start()
+    try:
+        answer = client.get("/metrics")
+        assert thaw.is_alive()
+        assert answer.status_code == 200
+        assert "nova_feed_answers" in answer.text
+        assert told not in answer.text
+    finally:
+        thaw.cancel()
+        stack.engine("postgres").thaw()
+        connection.close()
 
 
 def test_a_redis_that_dies_is_named_and_limits_go_on(stack, readyz, client_of, make_member):

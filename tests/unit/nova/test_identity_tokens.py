@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from uuid import UUID, uuid4
 
@@ -175,9 +176,13 @@ class Issuer:
 
     def __init__(self, *keys):
         self.keys, self.calls, self.up = list(keys), 0, True
+        self.asked, self.answers = threading.Event(), threading.Event()
+        self.answers.set()
 
     def request(self, method, url):
         self.calls += 1
+        self.asked.set()
+        self.answers.wait(20)
         if not self.up:
             raise urllib3.exceptions.HTTPError("down")
         issuer = self
@@ -219,6 +224,21 @@ def test_a_token_of_the_issuer(issuer, rsa_key):
     assert identity.authenticate_header(f"Bearer {rs(rsa_key)}").id == MEMBER
     assert identity.authenticate_header(f"Bearer {rs(rsa_key, nonce=1)}").id == MEMBER
     assert issuer.calls == 1
+
+
+def test_an_issuer_that_hangs_holds_nobody_who_has_a_key(issuer, rsa_key):
+    identity.authenticate_header(f"Bearer {rs(rsa_key)}")
+    issuer.set._fetched = issuer.set._tried = float("-inf")
+    issuer.asked.clear()
+    issuer.answers.clear()
+    first = threading.Thread(target=issuer.set.key, args=("one",))
+    first.start()
+    assert issuer.asked.wait(20)
+    issuer.set.key("one")
+    assert first.is_alive()
+    issuer.answers.set()
+    first.join()
+    assert issuer.calls == 2
 
 
 def test_the_public_key_is_no_secret_for_hs256(issuer, rsa_key):
