@@ -7,9 +7,7 @@ was interrupted; 1 otherwise.
 import argparse
 import json
 import os
-import shutil
 import sys
-from typing import Any
 
 import django
 from django.test import override_settings
@@ -22,9 +20,8 @@ from benchmarks.feed.report import Findings
 from benchmarks.feed.world import Size, World
 from benchmarks.ingest.__main__ import Bars
 from benchmarks.ingest.bench import Bench
+from benchmarks.stack import own_stack
 from embedded.errors import StackError
-from embedded.paths import default_var
-from embedded.testing import start_stack
 
 PARTS = ("growth", "bulk", "cached", "readers", "path", "warm")
 # What is kept must not age while it is measured, and no measure of ranking may end in the fallback.
@@ -36,7 +33,8 @@ _ENVIRONMENT = {
 }
 # Enough for the rounds to stay within everybody's limit of a minute.
 _VIEWERS = 1000
-_RANKED, _ASKED = 80, 8
+# In each turn so many feeds, then the seed's query once with one thread and once with all.
+_TURNS, _RANKED = 10, 10
 
 
 class Run:
@@ -57,8 +55,8 @@ class Run:
             self.world.people()
 
     def growth(self) -> None:
-        """The history grows; at each size the same members' feeds are made, and asked for the seed's way."""
-        viewers, server = self.world.users(2 * _RANKED, 1000), self.bench.pids["clickhouse"]
+        """The history grows; at each size the same members' feeds are made, in turns with the seed's query."""
+        viewers, server = self.world.users(2 * _TURNS * _RANKED, 1000), self.bench.pids["clickhouse"]
         for number, events in enumerate(self.given.events):
             with self.bars.bar(f"history of {events:,} events", events - self.world.events) as tell:
                 self.world.grow(events, tell)
@@ -66,20 +64,29 @@ class Run:
                 self.world.settle()
             miss.refresh_lists()
             held = miss.load_counts(self.world.client())
-            asked: dict[str, Any] = {}
-            with self.bars.bar("making feeds", _RANKED) as tell:
-                miss.ours(viewers[_RANKED : _RANKED + 10], server, tell)
-                asked["miss"] = miss.ours(viewers[:_RANKED], server, tell)
+            feeds, from_table = miss.ours(server), miss.ours(server)
+            seeds = {
+                name: miss.seed(self.world.client(), server, threads)
+                for name, threads in (("seed", 0), ("seed_one_thread", 1))
+            }
+            for way in (feeds, *seeds.values()):
+                way.make(viewers[-1])  # and with it whatever is done but once
+            with self.bars.bar("feeds and the seed's query, in turns", _TURNS) as tell:
+                for start in range(0, _TURNS * _RANKED, _RANKED):
+                    feeds.turn(viewers[start : start + _RANKED], tell)
+                    for way in seeds.values():
+                        way.turn(viewers[start : start + 1], tell)
             # Of others, whose names and posts have not just been read.
             with (
-                self.bars.bar("making feeds, counts from the table", _RANKED) as tell,
+                self.bars.bar("making feeds, counts from the table", _TURNS) as tell,
                 override_settings(COUNTS_MEMORY_SECONDS=0),
             ):
-                asked["from_table"] = miss.ours(viewers[_RANKED:], server, tell)
-            for name, threads in (("seed", 0), ("seed_one_thread", 1)):
-                with self.bars.bar("the seed's query" + (", one thread" if threads else ""), _ASKED) as tell:
-                    asked[name] = miss.seed(self.world.client(), viewers[:_ASKED], server, threads, tell)
-            self.found.growth.append({"events": events, "memory": held, **asked})
+                for start in range(_TURNS * _RANKED, len(viewers), _RANKED):
+                    from_table.turn(viewers[start : start + _RANKED], tell)
+            asked = {"miss": feeds, "from_table": from_table, **seeds}
+            beside = {name: feeds.beside(way) for name, way in seeds.items()}
+            measured = {name: way.found() for name, way in asked.items()}
+            self.found.growth.append({"events": events, "memory": held, **measured, "beside": beside})
             if number:
                 points = [(one["events"], one["miss"]["ms"]["p50"]) for one in self.found.growth]
                 self.found.exponent = round(miss.exponent(points), 3)
@@ -94,7 +101,7 @@ class Run:
 
     def cached(self) -> None:
         viewers = self.world.users(_VIEWERS)
-        rounds, seconds = (2, 3.0) if self.given.quick else (5, 3.0)
+        rounds, seconds = (2, 3.0) if self.given.quick else (9, 2.0)
         for workers in (1, 2):
             with self.bars.bar(f"kept feeds and a bare view, {workers} worker(s)", rounds) as tell:
                 got = cached.measure(self.bench, viewers, workers=workers, rounds=rounds, seconds=seconds, tell=tell)
@@ -136,11 +143,10 @@ def main() -> int:
     if {"cached", "readers"} & set(parts) and "bulk" not in parts:
         parts.append("bulk")
     console = Console(stderr=True)
-    var = default_var() / "bench-feed"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     found, failed = Findings(os.cpu_count() or 1, os.getloadavg()[0]), False
     try:
-        with Progress(*columns, console=console) as progress, start_stack(var) as stack:
+        with Progress(*columns, console=console) as progress, own_stack("bench-feed", keep=given.keep) as stack:
             pids = {name: part.pid for name, part in stack.parts.items() if part.pid}
             run = Run(Bench(stack.env, pids, stack.var), given, found, Bars(progress))
             run.prepare()
@@ -157,8 +163,6 @@ def main() -> int:
     except (StackError, RuntimeError, TimeoutError) as error:
         console.print(f"[red]{error}")
         return 1
-    if not given.keep:
-        shutil.rmtree(var, ignore_errors=True)
     report.write(found)
     report.show(found, Console(width=200))
     print(json.dumps(report.figures(found), ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Making a feed that nobody has kept: one after the other, in bulk, and beside the seed's single query.
+"""Making a feed that nobody has kept: in turns with the seed's single query, and in bulk.
 
 Runs inside Django: what is measured is `ranking.pipeline.rank`, from the first question to the kept snapshot.
 """
@@ -7,6 +7,8 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -51,40 +53,73 @@ def load_counts(client: Client, times: int = 3) -> Mapping[str, Any]:
     return {"posts": posts, "mb": round(size / 1e6, 1), "load_ms": round(median(took) * 1000)}
 
 
-def ours(viewers: Sequence[str], server: int, tell: Tell) -> Mapping[str, Any]:
-    """Rank each viewer's feed. server: the process id of ClickHouse. ms: quantiles; cpu_ms: of ClickHouse and of this
-    process for one feed; stages_ms: means; posts: in a feed, on average. Raises a `nova.errors` class when ClickHouse
-    takes longer than its deadline."""
+@dataclass
+class Way:
+    """One way to a feed, taken in turns with others, since a machine's speed changes while it is measured.
+
+    make: a viewer's feed by it; count: how many posts that is; cpu: the processor seconds that it has used so far.
+    """
+
+    make: Callable[[str], Any]
+    count: Callable[[str, Any], int]
+    cpu: Callable[[], float]
+    # Of each turn the seconds that each feed took, and those of the stages on average.
+    took: list[list[float]] = field(default_factory=list)
+    stages: list[Mapping[str, float]] = field(default_factory=list)
+    used: float = 0.0
+    posts: int = 0
+
+    def turn(self, viewers: Sequence[str], tell: Tell) -> None:
+        """Make these viewers' feeds. Raises a `nova.errors` class when ClickHouse takes longer than its deadline."""
+        before, used, took = _stages(), self.cpu(), []
+        for viewer in viewers:
+            began = time.perf_counter()
+            made = self.make(viewer)
+            took.append(time.perf_counter() - began)
+            self.posts += self.count(viewer, made)
+        self.used += self.cpu() - used
+        self.took.append(took)
+        self.stages.append({name: (value - before[name]) / len(viewers) for name, value in _stages().items()})
+        tell(len(self.took))
+
+    def found(self) -> dict[str, Any]:
+        """ms: quantiles; cpu_ms and posts: of one feed, on average; stages_ms: medians of the turns' means."""
+        every = list(chain.from_iterable(self.took))
+        stages = {name: round(median(turn[name] for turn in self.stages) * 1000, 1) for name in STAGES}
+        cpu, posts = round(self.used / len(every) * 1000, 1), round(self.posts / len(every))
+        return {"ms": quantiles(every), "cpu_ms": cpu, "posts": posts, "stages_ms": stages}
+
+    def beside(self, other: "Way") -> dict[str, float]:
+        """This way's time through the other's, the median of the turns: of the whole, and of its questions alone."""
+        theirs = [median(turn) for turn in other.took]
+        whole = [median(turn) for turn in self.took]
+        questions = [turn["candidates"] for turn in self.stages]
+        return {
+            name: round(median(mine / its for mine, its in zip(ours, theirs, strict=True)), 4)
+            for name, ours in (("whole", whole), ("questions", questions))
+        }
+
+
+def ours(server: int) -> Way:
+    """Feeds from the first question to the kept snapshot. server: the process id of ClickHouse, whose processor time
+    counts as this process's own does."""
     from ranking import pipeline, snapshot
 
-    before, spent = _stages(), cpu_seconds(server) + time.process_time()
-    took, posts = [], 0
-    for number, viewer in enumerate(viewers):
-        began = time.perf_counter()
-        made = pipeline.rank(UUID(viewer))
-        took.append(time.perf_counter() - began)
-        posts += len(snapshot.ids(viewer, made) or ())
-        tell(number + 1)
-    count = len(viewers)
-    spent = cpu_seconds(server) + time.process_time() - spent
-    stages = {name: round((_stages()[name] - before[name]) / count * 1000, 1) for name in STAGES}
-    cpu = round(spent / count * 1000, 1)
-    return {"ms": quantiles(took), "cpu_ms": cpu, "stages_ms": stages, "posts": round(posts / count)}
+    return Way(
+        lambda viewer: pipeline.rank(UUID(viewer)),
+        lambda viewer, made: len(snapshot.ids(viewer, made) or ()),
+        lambda: cpu_seconds(server) + time.process_time(),
+    )
 
 
-def seed(client: Client, viewers: Sequence[str], server: int, threads: int, tell: Tell) -> Mapping[str, Any]:
-    """Ask the seed's query for each viewer. threads: of the server for one query, 0 for as many as it gives by itself.
-    ms: quantiles; cpu_ms: of ClickHouse for one query; posts: in an answer, on average."""
+def seed(client: Client, server: int, threads: int) -> Way:
+    """The seed's query. threads: of the server for one query, 0 for as many as it gives by itself."""
     settings = {"server_side_params": True, "max_threads": threads}
-    client.execute(_SEED, {"viewer": viewers[0]}, settings=settings)
-    spent, took, posts = cpu_seconds(server), [], 0
-    for number, viewer in enumerate(viewers):
-        began = time.perf_counter()
-        posts += len(client.execute(_SEED, {"viewer": viewer}, settings=settings))
-        took.append(time.perf_counter() - began)
-        tell(number + 1)
-    cpu = round((cpu_seconds(server) - spent) / len(viewers) * 1000, 1)
-    return {"ms": quantiles(took), "cpu_ms": cpu, "posts": round(posts / len(viewers))}
+    return Way(
+        lambda viewer: client.execute(_SEED, {"viewer": viewer}, settings=settings),
+        lambda _, rows: len(rows),
+        lambda: cpu_seconds(server),
+    )
 
 
 def bulk(viewers: Sequence[str], threads: int, tell: Tell) -> float:

@@ -12,7 +12,6 @@ pace.
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections import Counter
@@ -27,12 +26,12 @@ from benchmarks.feed.warm_visits import CURRENT, INVALIDATED, NONE, OFTEN, OTHER
 from benchmarks.ingest.bench import Bench, wait_until
 from benchmarks.ingest.meters import cpu_seconds
 from benchmarks.ingest.visible import quantiles
+from benchmarks.stack import own_stack
 from benchmarks.tables import RESULTS
 from embedded.errors import StackError
-from embedded.paths import ROOT, default_var
+from embedded.paths import ROOT
 from embedded.process import Process
 from embedded.service import http_ok
-from embedded.testing import start_stack
 
 GOAL = 0.9
 SOFT_SECONDS = 60
@@ -204,15 +203,14 @@ def _up(child: Process, address: str) -> Callable[[], bool]:
 
 
 def main() -> int:
-    console, var = Console(stderr=True), default_var() / "bench-warm"
+    console = Console(stderr=True)
     try:
-        with start_stack(var) as stack:
+        with own_stack("bench-warm") as stack:
             pids = {name: part.pid for name, part in stack.parts.items() if part.pid}
             found = measure(Bench(stack.env, pids, stack.var), console.print)
     except (StackError, RuntimeError, TimeoutError) as error:
         console.print(f"[red]{error}")
         return 1
-    shutil.rmtree(var, ignore_errors=True)
     (RESULTS / "warm.json").write_text(json.dumps({"cores": os.cpu_count(), **found}, indent=2) + "\n")
     print(json.dumps(found))
     return 0

@@ -7,7 +7,6 @@ was interrupted; 1 otherwise.
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +21,9 @@ from benchmarks.ingest.bench import Bench
 from benchmarks.ingest.report import Findings
 from benchmarks.ingest.result import Result
 from benchmarks.ingest.web import People, flood, web
+from benchmarks.stack import own_stack
 from benchmarks.tables import RESULTS
 from embedded.errors import StackError
-from embedded.paths import default_var
-from embedded.testing import start_stack
 
 PARTS = ("throughput", "backlog", "latency", "intake")
 Tell = Callable[[int], None]
@@ -136,19 +134,16 @@ def main() -> int:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
     console = Console(stderr=True)
-    var = default_var() / "bench"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     found = Findings(given.events, os.cpu_count() or 1)
     try:
-        with Progress(*columns, console=console) as progress, start_stack(var) as stack:
+        with Progress(*columns, console=console) as progress, own_stack("bench", keep=given.keep) as stack:
             bars = Bars(progress)
             pids = {name: part.pid for name, part in stack.parts.items() if part.pid}
             measure(Bench(stack.env, pids, stack.var), found, parts, given, bars)
     except (StackError, RuntimeError, TimeoutError) as error:
         console.print(f"[red]{error}")
         return 1
-    if not given.keep:
-        shutil.rmtree(var, ignore_errors=True)
     RESULTS.mkdir(exist_ok=True)
     report.write(found, plots.draw(found, RESULTS))
     report.show(found, Console(width=200))

@@ -6,7 +6,6 @@ Exit code 0 when everything was measured, whatever the figures are; 130 when it 
 import argparse
 import json
 import os
-import shutil
 import sys
 from io import StringIO
 
@@ -15,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import ending
+from benchmarks.stack import own_stack
 from embedded.errors import StackError
-from embedded.paths import default_var
-from embedded.testing import Stack, start_stack
+from embedded.testing import Stack
 from nova.errors import NovaError
 
 
@@ -35,17 +34,14 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the data folder behind")
     given = parser.parse_args()
     console = Console(stderr=True)
-    var = default_var() / "bench-jobs"
     try:
-        with start_stack(var) as stack:
+        with own_stack("bench-jobs", keep=given.keep) as stack:
             os.environ.update(stack.env, DJANGO_SETTINGS_MODULE="nova.settings")
             django.setup()
             measure(stack, sorted(given.members), given.posts, console)
     except (StackError, NovaError) as error:
         console.print(f"[red]{error}")
         return 1
-    if not given.keep:
-        shutil.rmtree(var, ignore_errors=True)
     return 0
 
 
