@@ -6,6 +6,7 @@ in their way. Without PostgreSQL the last ones known go on; a process that never
 
 import logging
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache as once
@@ -47,9 +48,8 @@ def _of(viewer: str, now: datetime) -> Experiment | None:
     active = _active()
     if not active:
         return None
-    running = {one.salt: one for one in active if one.runs(now)}
-    chosen = split.choose(viewer, {salt: one.share for salt, one in running.items()})
-    return None if chosen is None else running[chosen]
+    bucket = split.bucket_of(viewer)
+    return next((one for one in active if split.holds(one.buckets, bucket) and one.runs(now)), None)
 
 
 def save(experiment: Experiment, by: str) -> None:
@@ -59,12 +59,19 @@ def save(experiment: Experiment, by: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {Experiment._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
         experiment.full_clean()
-        last = Experiment.objects.filter(id=experiment.id).values_list("version", flat=True).first()
-        experiment.version = (last or 0) + 1
+        kept = Experiment.objects.filter(id=experiment.id).first()
+        experiment.version = kept.version + 1 if kept else 1
+        held = kept.buckets if kept else b""
+        experiment.buckets = _allotted(experiment, held) if experiment.active else held
         experiment.save()
         numbers = {name: getattr(experiment, name) for name in ExperimentVersion.COPIED}
         ExperimentVersion.objects.create(experiment=experiment, at=clock.now(), by=by, **numbers)
     forget()
+
+
+def _allotted(experiment: Experiment, held: Sequence[int]) -> bytes:
+    others = Experiment.objects.filter(active=True).exclude(id=experiment.id)
+    return split.allot(experiment.share, held, others.values_list("buckets", flat=True), experiment.salt)
 
 
 def forget() -> None:

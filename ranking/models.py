@@ -7,6 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from ranking.split import BUCKETS
+
 # Each is the value of a metric's label.
 MOST_ACTIVE = 10
 _SHARE_OF_ONE = [MinValueValidator(0), MaxValueValidator(1)]
@@ -34,6 +36,10 @@ def _salt() -> str:
     return secrets.token_hex(8)
 
 
+def _is_whole(number: float) -> bool:
+    return abs(number - round(number)) < 1e-6
+
+
 class WeightSet(models.Model):
     """The numbers of a score, and for how many viewers, of the whole, they hold."""
 
@@ -54,10 +60,12 @@ class WeightSet(models.Model):
 
 
 class Experiment(WeightSet):
-    """Other weights for a share of the viewers, always the same ones. Its `salt` decides who they are."""
+    """Other weights for a share of the viewers, always the same ones: those in its `buckets` (split.py), which its
+    `salt` mixes. While it is not active others may take them; it has them again as far as they are free."""
 
     name = models.SlugField(max_length=40, unique=True)
     salt = models.CharField(max_length=16, default=_salt, editable=False, unique=True)
+    buckets = models.BinaryField(default=bytes, editable=False)
 
     class Meta:
         ordering = ["name"]
@@ -84,6 +92,8 @@ class Experiment(WeightSet):
             raise ValidationError({"freshness": f"The three weights add up to {sum(weights):g}, not to 1."})
         if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
             raise ValidationError({"ends_at": "It would end before it starts."})
+        if self.share is not None and not _is_whole(self.share * BUCKETS / 100):
+            raise ValidationError({"share": f"It is given in steps of {100 / BUCKETS:g} percent."})
         if self.active and self.share is not None:
             others = Experiment.objects.filter(active=True).exclude(id=self.id)
             shares = list(others.values_list("share", flat=True))

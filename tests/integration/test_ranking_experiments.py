@@ -3,10 +3,12 @@
 import threading
 from contextlib import suppress
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
@@ -79,18 +81,48 @@ def test_a_new_version_makes_feeds_anew_and_pages_go_on(viewer: UUID) -> None:
 
 
 def test_everyone_stays_in_their_part(feeds: Feeds) -> None:
-    viewers = [str(member()) for _ in range(300)]
+    """Whichever experiment begins, grows, shrinks, ends or begins again: it takes from those who are in none."""
+    viewers = [str(member()) for _ in range(1000)]
 
     def parts() -> list[str]:
         return [experiments.weights_of(viewer, feeds.now).experiment for viewer in viewers]
 
-    made("one", share=30)
-    alone = parts()
-    made("two", share=30)
-    both = parts()
-    assert set(both) == {"one", "two", ""}
-    assert parts() == both
-    assert all(now in {then, "two"} for then, now in zip(alone, both, strict=True) if then == "")
+    before, names = parts(), ["one", "two", "three"]
+    one, two, three = (made(name, share=share, active=False) for name, share in zip(names, (20, 30, 10), strict=True))
+    begun: dict[str, list[str]] = {}
+    for experiment, active, share in (
+        (one, True, 20),
+        (two, True, 30),
+        (three, True, 10),
+        (one, True, 50),
+        (two, True, 5),
+        (one, False, 50),
+        (three, True, 40),
+        (one, True, 50),
+        (three, False, 40),
+    ):
+        experiment.active, experiment.share = active, share
+        experiments.save(experiment, by="ann")
+        after = parts()
+        changes = {pair for pair in zip(before, after, strict=True) if len(set(pair)) == 2}
+        assert changes <= {("", experiment.name), (experiment.name, "")}, (experiment, changes)
+        assert after.count(experiment.name) / len(viewers) == pytest.approx(share / 100 if active else 0, abs=0.06)
+        if experiment is one and share == 50:
+            # They come back to it, but for those whom another has meanwhile.
+            begun.setdefault("one", after)
+            lost = [now for then, now in zip(begun["one"], after, strict=True) if then == "one" != now]
+            assert set(lost) <= {"three", ""}
+        before = after
+
+
+def test_those_of_before_the_buckets_are_given_theirs(feeds: Feeds) -> None:
+    for name, share, active in (("one", 40, True), ("two", 60, True), ("three", 5, False)):
+        made(name, share=share, active=active)
+    Experiment.objects.update(buckets=b"")
+    import_module("ranking.migrations.0003_buckets").divide(apps, None)
+    bits = {one.name: int.from_bytes(one.buckets) for one in Experiment.objects.all()}
+    assert {name: value.bit_count() for name, value in bits.items()} == {"one": 4000, "two": 6000, "three": 0}
+    assert not bits["one"] & bits["two"]
 
 
 def test_only_within_its_time(feeds: Feeds) -> None:
@@ -109,6 +141,7 @@ def test_only_within_its_time(feeds: Feeds) -> None:
         ({"decay": 0}, "decay"),
         ({"share": 101}, "share"),
         ({"share": 61}, "share"),
+        ({"share": 10.005}, "share"),
         ({"name": "other"}, "name"),
     ],
 )
