@@ -19,6 +19,8 @@ from embedded.errors import StackError
 from embedded.testing import Stack
 from nova.errors import NovaError
 
+_FEWEST = 10_000
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-jobs", description=__doc__)
@@ -33,6 +35,10 @@ def main() -> int:
     parser.add_argument("--posts", type=int, default=200_000, help="posts with reactions in the week of trending")
     parser.add_argument("--keep", action="store_true", help="leave the data folder behind")
     given = parser.parse_args()
+    if min(given.members) < _FEWEST:
+        parser.error(f"--members: a community has at least {_FEWEST:,}, or it says nothing of a larger one")
+    if given.posts < 1:
+        parser.error("--posts: there must be some")
     console = Console(stderr=True)
     try:
         with own_stack("bench-jobs", keep=given.keep) as stack:
