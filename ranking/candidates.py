@@ -14,7 +14,7 @@ from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import chain, islice
+from itertools import chain
 from operator import attrgetter
 from time import monotonic
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from django.conf import settings
 
 from nova import clickhouse, metrics
 from nova.errors import Permanent, Transient
-from ranking import authors, queries, recent, trending
+from ranking import queries, recent, trending
 from ranking.merge import Candidate, Post, merge
 from ranking.scoring import Counts
 from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Cut, Source, cut
@@ -54,11 +54,6 @@ class _Viewer:
         closest = set(by_closeness(interactions, hidden)[: settings.AFFINITY_AUTHORS])
         self.followees = Source(followed - hidden, now - timedelta(hours=settings.FOLLOWEE_HOURS))
         self.closest = Source(closest, now - timedelta(hours=settings.AFFINITY_POST_HOURS))
-
-    def likely_authors(self) -> list[str]:
-        """Whose names the feed will need."""
-        followed, closest = self.followees.authors, self.closest.authors
-        return list(islice(chain(closest, followed - closest), _NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +98,6 @@ _FEW = {
 _COPIES = 10
 # Whoever follows more would often have more posts to choose from than are read: the server cuts at once.
 _MANY = 300
-# Who follows more has most of them not in the feed.
-_NAMES = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -143,8 +136,6 @@ def gather(viewer: str, now: datetime) -> Gathered:
 
     supposed = as_seen_by(set())
     asked_posts = _ask(_of_authors, supposed, as_seen_by, asked_limits, asked_hot, deadline)
-    # Meanwhile the names, which the entries will need.
-    authors.cards(supposed.likely_authors())
     hidden, seen = _answer(asked_limits, deadline)
     hot = _answer(asked_hot, deadline)
     trending_posts = _shown_to(hidden | {viewer}, seen, hot.posts)
