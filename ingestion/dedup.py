@@ -220,17 +220,20 @@ def _doubtful(part: Partition, columns: Columns, claims: _Claims) -> Mask:
 
 
 def _orphaned(part: Partition, foreign: dict[int, bytes]) -> set[int]:
-    """The rows whose claim is left over: its coordinate was passed, or belongs to a topic that is no more."""
-    if not foreign:
-        return set()
+    """The rows whose claim is left over, so that only ClickHouse knows whether anything came of it: its topic is no
+    more, its coordinate was passed, or it is of this partition, which nobody else reads. One of this partition may even
+    lie ahead: Kafka has lost its last messages, and got them again."""
     owners = {row: coordinate(owner) for row, owner in foreign.items()}
-    others = {(owner[0], owner[1]) for owner in owners.values()} - {(part.topic_id, part.partition)}
+    others = {
+        (topic_id, partition)
+        for topic_id, partition, _ in owners.values()
+        if topic_id == part.topic_id and partition != part.partition
+    }
     passed = ledger.behind(part.consumer, others) if others else {}
-    passed[part.topic_id, part.partition] = part.next_offset
     return {
         row
         for row, (topic_id, partition, offset) in owners.items()
-        if offset < passed.get((topic_id, partition), 2**63)
+        if (topic_id, partition) not in others or offset < passed.get((topic_id, partition), 2**63)
     }
 
 

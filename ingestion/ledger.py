@@ -88,7 +88,7 @@ def claim(
     the next offset (retention has passed it) or does not hold it yet (the topic is not the one that was read).
     """
     with answering(), transaction.atomic():
-        _bury(consumer, topic, topic_id, partition)
+        _bury(consumer, topic, topic_id)
         Offset.objects.bulk_create(
             [Offset(consumer=consumer, topic=topic, topic_id=topic_id, partition=partition, next_offset=low)],
             ignore_conflicts=True,
@@ -132,10 +132,11 @@ def claim(
     return part, pending
 
 
-def _bury(consumer: str, topic: str, topic_id: str, partition: int) -> None:
-    """Give up the half inserted batch of a topic of the same name that is no more: nobody can read it again."""
-    gone = Offset.objects.filter(consumer=consumer, topic=topic, partition=partition).exclude(topic_id=topic_id)
-    for row in gone.exclude(pending_lo=None).select_for_update():
+def _bury(consumer: str, topic: str, topic_id: str) -> None:
+    """Give up the half inserted batches of a topic of the same name that is no more, those of all its partitions: nobody
+    can read them again."""
+    gone = Offset.objects.filter(consumer=consumer, topic=topic).exclude(topic_id=topic_id)
+    for row in gone.exclude(pending_lo=None).order_by("pk").select_for_update():
         log.critical(
             "batch_given_up",
             partition=str(row),

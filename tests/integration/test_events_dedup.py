@@ -116,11 +116,26 @@ def test_a_copy_that_says_another_day_is_no_new_event(take) -> None:
     assert decide(take(1), read([later])) == [False]
 
 
-def test_a_claim_of_a_topic_that_is_no_more_is_looked_up(take) -> None:
-    batch = read([event()])
-    gone = Partition(0, "events", "events", "a-topic-of-old", 0, 1, 0)
-    assert all(decide(gone, batch))
-    assert all(decide(take(0), batch))
+@pytest.mark.parametrize("known", [True, False])
+def test_a_claim_of_a_topic_that_is_no_more_is_looked_up(take, known: bool) -> None:
+    """Whether or not the ledger knows of it: it was not passed, and never will be."""
+    events, name = [event() for _ in range(4)], uuid4().hex
+    gone = ledger.claim("events", "events", name, 0, low=0, high=10)[0] if known else _partition(name)
+    assert all(decide(gone, read(events)))
+    store(gone, read(events[:1]))
+    assert decide(take(0), read(events)) == [False, True, True, True]
+
+
+def _partition(topic_id: str) -> Partition:
+    return Partition(0, "events", "events", topic_id, 0, 1, 0)
+
+
+def test_what_kafka_has_lost_and_got_again_is_looked_up(take) -> None:
+    """Claimed at 100, lost with the end of the log, and sent again: now it comes earlier."""
+    events = [event() for _ in range(4)]
+    assert all(decide(take(), read(events, first=100)))
+    store(take(), read(events[:1]))
+    assert decide(take(), read(events, first=90)) == [False, True, True, True]
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=58), timedelta(days=3), timedelta(days=29)])

@@ -36,6 +36,20 @@ def test_a_partition_without_a_row_starts_at_the_low_watermark(claim: Claim) -> 
     assert (part.next_offset, part.epoch, pending) == (40, 1, None)
 
 
+def test_batches_of_a_topic_that_is_no_more_are_given_up_in_all_its_partitions(claim: Claim) -> None:
+    """It had more partitions than the one that has its name now."""
+    gone, name = [], uuid4().hex
+    for number in (0, 7):
+        part, _ = ledger.claim("events", "events", name, number, low=0, high=10)
+        ledger.before(part, hi=4, kept=np.array([0]), token="t")
+        gone.append(part)
+    claim()
+    assert not Offset.objects.filter(topic_id=name).exclude(pending_lo=None).exists()
+    for part in gone:
+        with pytest.raises(Fenced):
+            ledger.after(part, hi=4)
+
+
 def test_a_batch_is_pending_until_it_is_done(claim: Claim) -> None:
     part, _ = claim()
     kept = np.array([0, 1, 5, 9])
