@@ -150,5 +150,6 @@ def _check_times(columns: Columns, stamps: Int64s) -> None:
     from_table = lines.among(columns.table.column("source").combine_chunks(), {"table"})
     day = timedelta(days=1)
     furthest = np.where(from_table, contract.BEHIND["table"] // day, contract.BEHIND["client"] // day) * _US_PER_DAY
+    furthest += contract.UNDER_WAY // timedelta(microseconds=1)
     if (ahead > contract.AHEAD // timedelta(microseconds=1)).any() or (-ahead > furthest).any():
         raise LookCloser

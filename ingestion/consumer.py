@@ -109,6 +109,8 @@ class Runtime:
         try:
             patiently(lambda: kafka.topic_ids(*self._sink.topics), self._ends)
         except KafkaException as error:
+            if self._stopping:
+                raise
             raise Halt(
                 f"Kafka: {error.args[0].str()} (topics: {', '.join(self._sink.topics)}). "
                 "Make them with manage.py migrate_topics",

@@ -24,6 +24,8 @@ LONGEST_APP_VER: Final = 32
 AHEAD: Final = timedelta(minutes=5)
 # How old an event may be by its source: what comes from a table is repeated by a backfill, as far as affinity reaches.
 BEHIND: Final = {"client": timedelta(days=30), "service": timedelta(days=30), "table": timedelta(days=90)}
+# An event is judged when it is accepted, and again by its time in Kafka, which may be so much later.
+UNDER_WAY: Final = timedelta(minutes=10)
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2099
 
@@ -115,7 +117,7 @@ def parse(value: bytes | None, at: datetime | None) -> Event:
     if value is None:
         raise InvalidMessage("no_value", "", "The message has no value")
     event = _explained(lambda: _decoder.decode(value))
-    check(event, at)
+    check(event, at, late=UNDER_WAY)
     return event
 
 
@@ -127,8 +129,9 @@ def submitted(item: Any) -> Submitted:
     return _explained(lambda: msgspec.convert(item, Submitted))
 
 
-def check(event: Event, at: datetime | None) -> None:
-    """Judge what the shape alone cannot. at: the moment that ages are measured by, aware; None: no age limits.
+def check(event: Event, at: datetime | None, *, late: timedelta = timedelta()) -> None:
+    """Judge what the shape alone cannot. at: the moment that ages are measured by, aware; None: no age limits. late:
+    how much later that may be than the moment at which the event was accepted.
 
     Raises `InvalidMessage`.
     """
@@ -147,7 +150,7 @@ def check(event: Event, at: datetime | None) -> None:
         return
     if moment - at > AHEAD:
         raise InvalidMessage("in_future", "event_time", f"More than {AHEAD.seconds // 60} minutes ahead")
-    if at - moment > BEHIND[event.source]:
+    if at - moment > BEHIND[event.source] + late:
         raise InvalidMessage("too_old", "event_time", f"More than {BEHIND[event.source].days} days ago")
 
 

@@ -18,6 +18,7 @@ from ingestion.errors import EXIT_DEAD_LETTERS, Halt, InvalidMessage
 from ingestion.ledger import Partition
 from ingestion.models import DeadLetter
 from nova import clock, topics
+from nova.depth import is_deeper
 from nova.errors import NovaError
 from nova.kafka import Headers, Record, TooLarge, offset_of, send
 
@@ -41,7 +42,7 @@ class Limits:
 
     in_a_row: int = 0
     seen: int = 0
-    bad: int = 0
+    bad: float = 0
 
     def after(self, count: int, failed: Sequence[int], *, most_in_a_row: int, share: float) -> "Limits":
         """The state after a batch of `count` messages of which those at the positions `failed` (ascending) failed.
@@ -64,8 +65,9 @@ class Limits:
             )
         seen, bad = self.seen + count, self.bad + len(failed)
         if seen > _WINDOW:
-            # Older messages weigh less and less, instead of being remembered one by one.
-            seen, bad = _WINDOW, bad * _WINDOW // seen
+            # Older messages weigh less and less, instead of being remembered one by one. Not rounded down: of
+            # batches of one message each nothing would ever be left.
+            seen, bad = _WINDOW, bad * _WINDOW / seen
         if seen == _WINDOW and bad > math.ceil(_WINDOW * share):
             raise Halt(
                 f"{bad / seen:.0%} of the last messages could not be read (DEAD_LETTERS_SHARE is {share:.0%}): "
@@ -88,6 +90,9 @@ def note(part: Partition, limits: Limits) -> None:
 def letter(part: Partition, message: Message, error: InvalidMessage) -> DeadLetter:
     """The row of a message that failed with `error`; not saved (the ledger saves it together with the offset)."""
     raw = message.value()
+    headers, detail = _stored_headers(message), error.detail
+    if headers is None:
+        headers, detail = [], f"{detail} (Its headers cannot be read.)"
     return DeadLetter(
         consumer=part.consumer,
         topic=part.topic,
@@ -96,17 +101,21 @@ def letter(part: Partition, message: Message, error: InvalidMessage) -> DeadLett
         offset=offset_of(message),
         key=message.key(),
         raw=raw,
-        headers=_stored_headers(message),
+        headers=headers,
         message_time=_time(message.timestamp()[1]),
         reason=error.reason,
         field=_clean(error.field)[:100],
-        detail=_clean(error.detail),
+        detail=_clean(detail),
         decoded=_decoded(raw),
     )
 
 
-def _stored_headers(message: Message) -> list[list[Any]]:
-    headers = message.headers() or []
+def _stored_headers(message: Message) -> list[list[Any]] | None:
+    """The headers as they are stored; None when Python cannot have them, since a name is no UTF-8."""
+    try:
+        headers = message.headers() or []
+    except (UnicodeDecodeError, SystemError):
+        return None
     pairs = headers.items() if isinstance(headers, dict) else headers
     return [[name, _text(value)] for name, value in pairs]
 
@@ -142,13 +151,14 @@ def _clean(text: str) -> str:
 
 
 def _decoded(raw: bytes | None) -> Any:
-    """The message as JSON for people to read; None where it is no JSON, or none that PostgreSQL could store."""
+    """The message as JSON for people to read; None where it is no JSON, or none that could be stored and shown."""
     if not raw or len(raw) > 100_000 or b"\\u0000" in raw:
         return None
     try:
-        return orjson.loads(raw)
+        said = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
+    return None if is_deeper(said) else said
 
 
 def publish(consumer: str) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
-from itertools import chain
 from typing import Any
 
 import orjson
@@ -22,11 +21,10 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
+from nova.depth import DEEPEST, is_deeper
 from nova.errors import Overloaded, Transient
 
 JSON = "application/json"
-# No call of the API needs more than a few levels; whoever writes a value of a thousand out again runs out of stack.
-_DEEPEST = 50
 
 
 def request_id(request: object) -> str:
@@ -130,20 +128,9 @@ def from_json(body: bytes) -> Any:
         raise InvalidJson(
             f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from None
-    if _is_deeper(said, _DEEPEST):
-        raise InvalidJson(f"The body is nested more than {_DEEPEST} deep.")
+    if is_deeper(said):
+        raise InvalidJson(f"The body is nested more than {DEEPEST} deep.")
     return said
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie within each other more than so many levels deep."""
-    level = [value]
-    for _ in range(levels + 1):
-        nests = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
-        if not nests:
-            return False
-        level = list(chain.from_iterable(nests))
-    return True
 
 
 @dataclass(frozen=True, slots=True)

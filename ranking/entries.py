@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 
+from nova.depth import is_deeper
 from ranking import authors
 from ranking.explanation import Basis, Explanation
 from ranking.merge import Post, Ranked
@@ -139,6 +140,8 @@ def _media(text: str) -> Any:
     if text in {"[]", ""}:
         return []
     try:
-        return orjson.loads(text)
+        said = orjson.loads(text)
     except orjson.JSONDecodeError:
         return []
+    # Some that were written past Nova could be read and not be written again.
+    return [] if is_deeper(said) else said

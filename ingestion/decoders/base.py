@@ -17,12 +17,16 @@ import msgspec
 
 from ingestion.envelope import UNAVAILABLE, Change
 from ingestion.errors import EXIT_SETTINGS, Halt, InvalidMessage
+from nova.depth import DEEPEST, is_deeper
 
 # What a DateTime64(6) can hold; ClickHouse would clamp anything beyond it without a word.
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2299, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(E[+-]?\d+)?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\dZ?", re.ASCII)
+
+
+_TOO_DEEP = f"is nested more than {DEEPEST} deep"
 
 
 class Column(Protocol):
@@ -108,10 +112,16 @@ class _JsonList:
     def read(self, value: Any) -> list[dict[str, Any]]:
         try:
             if isinstance(value, str):
-                return msgspec.json.decode(value, type=list[dict[str, Any]])
-            return msgspec.convert(value, list[dict[str, Any]])
+                found = msgspec.json.decode(value, type=list[dict[str, Any]])
+            else:
+                found = msgspec.convert(value, list[dict[str, Any]])
         except msgspec.MsgspecError as error:
             raise ValueError(f"is no JSON list of objects: {error}") from error
+        except RecursionError:
+            raise ValueError(_TOO_DEEP) from None
+        if is_deeper(found):
+            raise ValueError(_TOO_DEEP)
+        return found
 
     def write(self, value: list[dict[str, Any]]) -> str:
         return msgspec.json.encode(value).decode()

@@ -207,6 +207,16 @@ def test_no_field_is_taken_for_another_by_its_place(here, there):
     assert not agree([line(), odd])
 
 
+@pytest.mark.parametrize(("late", "source"), [(True, "client"), (False, "client"), (True, "table"), (False, "table")])
+def test_both_ways_know_the_same_oldest(late, source):
+    oldest = NOW - contract.BEHIND[source] - contract.UNDER_WAY
+    value = line(source=source, event_time=oldest - timedelta(microseconds=late))
+    assert agree([value]) is not late
+    assert [error.reason for _, error in columns.explain([value], np.arange(1), np.full(1, STAMP)).failed] == (
+        ["too_old"] if late else []
+    )
+
+
 def test_another_order_of_fields_is_read_as_well():
     identifier = uuid4()
     fields = msgspec.json.decode(line(event_id=identifier))

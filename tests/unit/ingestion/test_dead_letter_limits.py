@@ -45,6 +45,17 @@ def test_too_high_a_share_halts_only_once_enough_was_seen():
         after(limits, 100, every_second, share=0.4)
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_share_is_noticed_in_the_smallest_batches_too(size):
+    def play():
+        limits = Limits(seen=1000)
+        for number in range(2000):
+            limits = after(limits, size, list(range(size)) if number % 10 else [], most=100, share=0.5)
+
+    with pytest.raises(Halt, match="DEAD_LETTERS_SHARE"):
+        play()
+
+
 def test_a_share_below_the_limit_never_halts():
     limits = Limits()
     for _ in range(200):
@@ -91,6 +102,9 @@ def test_a_letter_keeps_the_message_as_it_came():
     row.detail.encode()
 
 
-@pytest.mark.parametrize("raw", [None, b"", b"{", b'{"a": "\\u0000"}', b'{"a": "\\ud800"}', b"[" * 200_000, b"NaN"])
-def test_what_postgresql_could_not_store_is_not_decoded(raw):
+_UNFIT = [None, b"", b"{", b'{"a": "\\u0000"}', b'{"a": "\\ud800"}', b"[" * 200_000, b"NaN", b"[" * 960 + b"]" * 960]
+
+
+@pytest.mark.parametrize("raw", _UNFIT)
+def test_what_could_not_be_stored_and_shown_is_not_decoded(raw):
     assert dead_letters._decoded(raw) is None

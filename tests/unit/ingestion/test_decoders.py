@@ -182,7 +182,10 @@ def test_what_is_no_point_in_time_is_refused(value):
     assert error.value.field == "created_at"
 
 
-@pytest.mark.parametrize("value", ["{}", "[1]", "[", "null", None, 5, "", '[{"a": NaN}]'])
+_DEEP = [f'[{{"a": {"[" * levels}{"]" * levels}}}]' for levels in (60, 985, 2000)]
+
+
+@pytest.mark.parametrize("value", ["{}", "[1]", "[", "null", None, 5, "", '[{"a": NaN}]', *_DEEP])
 def test_media_that_are_no_list_of_objects_are_refused(value):
     after = {**changes("post_insert")[0].after, "media": value}
     with pytest.raises(InvalidMessage) as error:
