@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from community.models import Block, Comment, Follow, Like, Post, User
 from community.paging import MOST, USUAL, Cursor
+from nova.depth import is_deeper
 
 LONGEST_POST = 5000
 LONGEST_COMMENT = 2000
@@ -28,10 +29,18 @@ class MediaSerializer(serializers.Serializer[Any]):
     hash = serializers.CharField(max_length=128, required=False, help_text="Equal for equal files, if known.")
 
 
+class StoredMedia(serializers.ListField):
+    """Rows may come from elsewhere (psql, an import): the objects among what they hold are shown as they are."""
+
+    child = serializers.DictField()
+
+    def to_representation(self, data: Any) -> list[Any]:
+        return [one for one in data if isinstance(one, dict)] if isinstance(data, list) and not is_deeper(data) else []
+
+
 class PostSerializer(serializers.ModelSerializer[Post]):
     author_id = serializers.UUIDField()
-    # Rows may come from elsewhere (psql, an import): what they hold is shown as it is.
-    media = serializers.ListField(child=serializers.DictField())
+    media = StoredMedia()
 
     class Meta:
         model = Post

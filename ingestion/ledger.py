@@ -133,8 +133,8 @@ def claim(
 
 
 def _bury(consumer: str, topic: str, topic_id: str) -> None:
-    """Give up the half inserted batches of a topic of the same name that is no more, those of all its partitions: nobody
-    can read them again."""
+    """Give up the half inserted batches of a topic of the same name that is no more, those of all its partitions:
+    nobody can read them again."""
     gone = Offset.objects.filter(consumer=consumer, topic=topic).exclude(topic_id=topic_id)
     for row in gone.exclude(pending_lo=None).order_by("pk").select_for_update():
         log.critical(

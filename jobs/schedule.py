@@ -1,14 +1,17 @@
 """When a job is due, by what staff set in the admin (django-celery-beat); the defaults come with a migration."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from celery.exceptions import ImproperlyConfigured
 from django_celery_beat.models import PeriodicTask
 
 from jobs.job import Job
 from nova import clock
 
+log = logging.getLogger(__name__)
 # Of a crontab so many runs are looked at, which need not be evenly apart.
 _LOOK_AHEAD = 12
 Schedules = dict[str, list[PeriodicTask]]
@@ -40,19 +43,29 @@ def shortest(job: Job, tasks: Sequence[PeriodicTask]) -> float:
 
 
 def _between(task: PeriodicTask) -> float | None:
-    """Seconds between two runs by one schedule, the shortest of the next ones; None for a kind that has none."""
+    """Seconds between two runs by one schedule, the shortest of the next ones; None for a kind that has none, or one
+    that never comes."""
     if task.interval:
         return float(task.interval.schedule.run_every.total_seconds())
     if not task.crontab:
         return None
     due = clock.now()
     gaps: list[float] = []
-    for number in range(_LOOK_AHEAD + 1):
-        _, delta, _ = task.crontab.schedule.remaining_delta(due)
-        before, due = due, due + delta
-        if number:
-            gaps.append((due - before).total_seconds())
+    try:
+        for number in range(_LOOK_AHEAD + 1):
+            _, delta, _ = task.crontab.schedule.remaining_delta(due)
+            before, due = due, due + delta
+            if number:
+                gaps.append((due - before).total_seconds())
+    except ValueError:
+        _never(task)
+        return None
     return min(gaps)
+
+
+def _never(task: PeriodicTask) -> None:
+    """Staff may save what no calendar has, like the 31st of February."""
+    log.warning("the schedule %r of %s never comes, or cannot be read", task.name, task.task)
 
 
 def next_due(tasks: Iterable[PeriodicTask], last: datetime | None, now: datetime) -> datetime | None:
@@ -63,5 +76,8 @@ def next_due(tasks: Iterable[PeriodicTask], last: datetime | None, now: datetime
     due = []
     for task in tasks:
         since = max((at for at in (last, task.last_run_at) if at), default=task.date_changed)
-        due.append(now + task.schedule.remaining_estimate(since))
+        try:
+            due.append(now + task.schedule.remaining_estimate(since))
+        except (ValueError, ImproperlyConfigured):  # the latter of a kind that needs a library
+            _never(task)
     return min(due, default=None)

@@ -13,6 +13,7 @@ from django_htmx.http import trigger_client_event
 from rest_framework.exceptions import ValidationError
 
 from community import services
+from community.serializers import LONGEST_COMMENT, LONGEST_POST
 from feed.page import directory, reads
 from feed.page.access import Notice, acting, may_act
 from feed.page.cards import Person, stranger
@@ -21,8 +22,6 @@ from nova import clock
 from nova.errors import NovaError
 
 log = structlog.get_logger(__name__)
-LONGEST_POST = 10_000
-LONGEST_COMMENT = 2000
 
 
 class _Switch(forms.Form):

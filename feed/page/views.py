@@ -15,9 +15,9 @@ from django.views.decorators.http import require_GET
 from django_htmx.http import trigger_client_event
 from redis.exceptions import RedisError
 
+from community.serializers import LONGEST_COMMENT, LONGEST_POST
 from feed.page import directory, reads
 from feed.page.access import Notice, looking, may_act
-from feed.page.actions import LONGEST_COMMENT, LONGEST_POST
 from feed.page.cards import Person, stranger
 from feed.stream import tickets
 

@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -155,14 +157,23 @@ class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def replay_matching(self, request: HttpRequest) -> HttpResponse:
         """GET: how many letters match the filters in the address. POST: replay those that were there at the GET."""
         self._check(request)
-        matching = self.get_changelist_instance(request).get_queryset(request)
+        if "p" in request.GET:
+            # All pages of the list are meant, whichever the link stood on, and that one may be gone.
+            asked = request.GET.copy()
+            del asked["p"]
+            return HttpResponseRedirect(f"{request.path}?{asked.urlencode()}")
+        try:
+            matching = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"{reverse('admin:ingestion_deadletter_changelist')}?{ERROR_FLAG}=1")
         waiting = matching.filter(state=DeadLetter.State.WAITING)
         last = waiting.order_by("-pk").values_list("pk", flat=True).first() or 0
         listing = reverse("admin:ingestion_deadletter_changelist")
         back = f"{listing}?{request.GET.urlencode()}"
         if request.method == "POST":
             upto = request.POST.get("upto", "")
-            self._replay(request, waiting.filter(pk__lte=int(upto) if upto.isdecimal() else 0).order_by("pk"))
+            known = int(upto) if upto.isdecimal() and len(upto) < 19 else 0
+            self._replay(request, waiting.filter(pk__lte=known).order_by("pk"))
             return HttpResponseRedirect(back)
         context = {
             **self.admin_site.each_context(request),

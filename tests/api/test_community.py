@@ -358,3 +358,23 @@ def test_a_selector_that_serves_gives_up_a_slow_statement(ann):
 def test_v1_answers_the_same(as_ann, bob):
     post = post_of(bob)
     assert as_ann.get(f"/api/v1/posts/{post.id}").json() == as_ann.get(f"/api/posts/{post.id}").json()
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ('["https://a.example/1.png"]', []),
+        ('{"url": "https://a.example/1.png"}', []),
+        ("5", []),
+        ("null", None),
+        ('[[1], {"odd": true}]', [{"odd": True}]),
+        ('[{"a": ' + "[" * 300 + "]" * 300 + "}]", []),
+    ],
+)
+def test_media_that_were_written_past_the_api_break_no_list(as_ann, ann, stored, shown):
+    identifier = as_ann.post("/api/posts", {"text": "x"}).json()["id"]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE posts SET media = %s::jsonb WHERE id = %s", [stored, identifier])
+    answer = as_ann.get("/api/posts")
+    assert answer.status_code == 200
+    assert [post["media"] for post in answer.json()["items"] if post["id"] == identifier] == [shown]

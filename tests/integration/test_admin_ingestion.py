@@ -255,3 +255,17 @@ def test_backfills_show_how_far_they_are(staff, make_member):
     row = BackfillProgress.objects.get(table="follows")
     assert client.post(f"{BACKFILLS}{row.pk}/change/", {"rows": 5}).status_code == 403
     assert client.get(f"{BACKFILLS}add/").status_code == 403
+
+
+@pytest.mark.parametrize("address", ["p=3", "foo=bar", "partition=abc", "p=0&reason=schema"])
+def test_replaying_all_that_match_bears_every_address(staff, letter, address):
+    """That of a page that is gone since another replayed, too."""
+    letter()
+    assert staff(*ACTING).get(f"{LIST}replay-matching/?{address}", follow=True).status_code == 200
+
+
+def test_a_last_letter_that_is_no_number_replays_nothing(staff, letter):
+    one, link = letter(), f"{LIST}replay-matching/"
+    post(staff(*ACTING), link, link, upto="9" * 5000)
+    one.refresh_from_db()
+    assert one.state == "waiting"

@@ -1,6 +1,7 @@
 """The jobs in the admin: seen by staff, started only by those who may, changed by nobody."""
 
 from importlib import import_module
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -8,8 +9,9 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
+from jobs import schedule
 from jobs.models import JobRun, JobState
 from jobs.registry import JOBS
 from nova import redis
@@ -102,3 +104,34 @@ def test_the_schedules_are_there_to_be_changed(admin_client: Client) -> None:
     page = admin_client.get("/admin/django_celery_beat/periodictask/").content.decode()
     assert "Suggested members" in page
     assert "jobs.trending_1h" in page or "Trending posts of the last hour" in page
+
+
+def _scheduled(**schedule: Any) -> PeriodicTask:
+    task = PeriodicTask(name=f"odd {uuid4()}", task=JOBS[0].task, **schedule)
+    task.full_clean()
+    task.save()
+    return task
+
+
+@pytest.mark.parametrize("action", ["disable_tasks", "toggle_tasks", "run_tasks"])
+def test_who_may_only_look_at_schedules_changes_and_starts_nothing(staff: Client, queue: str, action: str) -> None:
+    staff.user.user_permissions.add(Permission.objects.get(codename="view_periodictask"))
+    task = _scheduled(interval=IntervalSchedule.objects.create(every=1, period="days"))
+    address, form = "/admin/django_celery_beat/periodictask/", {"action": action, "_selected_action": [task.pk]}
+    assert staff.get(address).status_code == 200
+    staff.post(address, {**form, "csrfmiddlewaretoken": token(staff)})
+    task.refresh_from_db()
+    assert task.enabled
+    assert not redis.durable().llen(queue)
+
+
+@pytest.mark.parametrize("kind", ["never", "solar"])
+def test_a_schedule_that_never_comes_leaves_the_page_and_the_metrics(admin_client: Client, kind: str) -> None:
+    JobState.objects.get_or_create(name=JOBS[0].name)
+    if kind == "never":
+        _scheduled(crontab=CrontabSchedule.objects.create(day_of_month="31", month_of_year="2", minute="0", hour="0"))
+    else:
+        _scheduled(solar=SolarSchedule.objects.create(event="sunrise", latitude=50, longitude=8))
+    assert admin_client.get("/admin/jobs/jobstate/").status_code == 200
+    assert f'nova_job_runs_total{{job="{JOBS[0].name}"' in admin_client.get("/metrics").text
+    assert schedule.period(JOBS[0]) > 0

@@ -259,3 +259,24 @@ def test_the_first_two_at_once_do_not_have_more_than_all_viewers(monkeypatch) ->
     for thread in threads:
         thread.join()
     assert (len(refused), Experiment.objects.filter(active=True).count()) == (1, 1)
+
+
+def test_what_another_saved_meanwhile_refuses_is_said_in_the_admin(
+    admin_client: Client, feeds: Feeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both forms are right when they are looked at; together they have 120 percent."""
+    save = experiments.save
+
+    def late(experiment: Experiment, by: str) -> None:
+        monkeypatch.setattr(experiments, "save", save)
+        made("other", share=60)
+        save(experiment, by)
+
+    monkeypatch.setattr(experiments, "save", late)
+    numbers = {"freshness": "0.5", "engagement": "0.25", "affinity": "0.25", "decay": "0.05", "share": "60"}
+    inline = {f"versions-{name}": "0" for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
+    form = {"name": "one", "active": "on", **numbers, **inline}
+    answer = admin_client.post("/admin/ranking/experiment/add/", form, follow=True)
+    assert answer.status_code == 200
+    assert "Nothing was saved" in answer.content.decode()
+    assert not Experiment.objects.filter(name="one").exists()
