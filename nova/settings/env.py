@@ -5,13 +5,12 @@ one `ImproperlyConfigured` that names every wrong setting and what to set, so th
 in one go instead of one restart each.
 """
 
+import os
 from collections.abc import Sequence
 from urllib.parse import SplitResult, urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
-_env = environ.Env()
 _problems: list[str] = []
 
 
@@ -20,7 +19,8 @@ def problem(name: str, what: str) -> None:
 
 
 def text(name: str, default: str | None = None, *, hint: str = "") -> str:
-    value = str(_env.str(name, default="")).strip()
+    # As it stands: a library would take a value that begins with $ for the name of another variable.
+    value = os.environ.get(name, "").strip()
     if value:
         return value
     if default is None:

@@ -51,3 +51,11 @@ def test_no_job_outlives_the_time_after_which_its_message_is_given_to_another() 
     found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, env=given)
     visible, longest = map(float, found.stdout.split())
     assert visible > longest > 300
+
+
+def test_a_value_that_begins_with_a_dollar_is_taken_as_it_stands() -> None:
+    secret, look = "$ecret-" + 50 * "k", "from django.conf import settings as s; print(s.SECRET_KEY, s.JWT_SECRET)"
+    given = {**os.environ, "DJANGO_SECRET_KEY": secret, "JWT_SECRET": "$" + 40 * "j", 40 * "j": "of another"}
+    start = [sys.executable, "-c", f"import django; django.setup(); {look}"]
+    found = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
+    assert found.stdout.split() == [secret, "$" + 40 * "j"], found.stderr
