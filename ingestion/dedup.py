@@ -31,6 +31,8 @@ Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.void]
 Coordinate = tuple[str, int, int]
 
+# The usual consumer group.
+GROUP = "events"
 SENTINEL = "dedup-sentinel"
 # So few that Redis finds in its processor's cache on writing what it has just looked up.
 _IDS_PER_CALL = 500
@@ -166,8 +168,14 @@ def _first_of_each(ids: Ids) -> Int64s:
     return np.fromiter(seen.values(), np.int64, len(seen))
 
 
+def _topic(part: Partition) -> str:
+    """The topic as claims name it. Another group reads the same messages: of its claims, like those of a topic that is
+    no more, only ClickHouse knows what came."""
+    return part.topic_id if part.consumer == GROUP else f"{part.topic_id}@{part.consumer.encode().hex()}"
+
+
 def _prefix(part: Partition) -> bytes:
-    return f"{part.topic_id}:{part.partition}:".encode()
+    return f"{_topic(part)}:{part.partition}:".encode()
 
 
 def _claim(part: Partition, ids: Ids, offsets: Int64s, rows: Int64s) -> _Claims:
@@ -225,20 +233,18 @@ def _orphaned(part: Partition, foreign: dict[int, bytes]) -> set[int]:
     lie ahead: Kafka has lost its last messages, and got them again."""
     owners = {row: coordinate(owner) for row, owner in foreign.items()}
     others = {
-        (topic_id, partition)
-        for topic_id, partition, _ in owners.values()
-        if topic_id == part.topic_id and partition != part.partition
+        partition for topic, partition, _ in owners.values() if topic == _topic(part) and partition != part.partition
     }
-    passed = ledger.behind(part.consumer, others) if others else {}
+    passed = ledger.behind(part.consumer, {(part.topic_id, partition) for partition in others}) if others else {}
     return {
         row
-        for row, (topic_id, partition, offset) in owners.items()
-        if (topic_id, partition) not in others or offset < passed.get((topic_id, partition), 2**63)
+        for row, (topic, partition, offset) in owners.items()
+        if topic != _topic(part) or partition not in others or offset < passed.get((part.topic_id, partition), 2**63)
     }
 
 
 def coordinate(claim: bytes) -> Coordinate:
-    """Topic id, partition and offset of a claim's value."""
+    """Topic (as `_topic` names it), partition and offset of a claim's value."""
     topic_id, partition, offset = claim.split(b":", 2)
     return topic_id.decode(), int(partition), struct.unpack(">q", offset)[0]
 

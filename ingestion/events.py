@@ -53,6 +53,7 @@ class EventsSink:
         pa.set_memory_pool(pa.system_memory_pool())
         preflight.check_tables([writer.TABLE])
         preflight.check_claims_stay()
+        preflight.check_alone(self.name)
 
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
         again = set(pending.kept.tolist())

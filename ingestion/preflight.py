@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from redis.exceptions import RedisError
 
 from ingestion.errors import EXIT_SETTINGS, Halt
-from nova import clickhouse, redis
+from ingestion.ledger import answering
+from ingestion.models import Offset
+from ingestion.rewind import members
+from nova import clickhouse, redis, topics
 
 _WINDOW = "non_replicated_deduplication_window"
 _AT_LEAST = {_WINDOW: 10_000, "fsync_after_insert": 1, "fsync_part_directory": 1}
@@ -73,3 +76,18 @@ def check_claims_stay() -> None:
         return
     if policy != "noeviction":
         raise Halt(f"Redis (REDIS_URL): maxmemory-policy is {policy}, wanted noeviction", EXIT_SETTINGS)
+
+
+def check_alone(consumer: str) -> None:
+    """Raise `Halt` while another group reads the events: what two insert at the same moment is counted twice. One may
+    follow another that has stopped. Raises `Transient` too."""
+    with answering():
+        others = list(
+            Offset.objects.filter(topic=topics.EVENTS).exclude(consumer=consumer).values_list("consumer", flat=True)
+        )
+    for other in sorted(set(others)):
+        if running := members(other):
+            raise Halt(
+                f"{running} processes of the group {other} read the events: stop them first, or use --group {other}",
+                EXIT_SETTINGS,
+            )

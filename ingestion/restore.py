@@ -16,6 +16,7 @@ from django.db.models import F
 from ingestion import cdc, connector, source
 from ingestion.ledger import answering
 from ingestion.models import DeadLetter, Offset, Replay
+from ingestion.rewind import members
 from nova import clickhouse, clock, kafka, topics
 from nova.errors import Permanent, Transient
 
@@ -36,13 +37,8 @@ class Bumped:
 def obstacles(consumer: str = cdc.NAME) -> list[str]:
     """What must be stopped first, as sentences. Raises a `nova.errors` class when an engine does not answer."""
     found = []
-    try:
-        group = kafka.admin().describe_consumer_groups([consumer], request_timeout=_SECONDS)[consumer]
-        members = len(group.result().members)
-    except KafkaException as error:
-        raise Transient(f"Kafka: {error}") from error
-    if members:
-        found.append(f"run_cdc_consumer runs ({members} processes): stop it, it would go on with the old epoch")
+    if running := members(consumer):
+        found.append(f"run_cdc_consumer runs ({running} processes): stop it, it would go on with the old epoch")
     with answering():
         slot = connector.slot_state()
     if slot and slot["active"]:

@@ -120,3 +120,12 @@ def test_lag_and_offsets_are_told(crowd: Crowd, tail: Tail, apps: Apps) -> None:
     wait_until(lambda: sum(line["stored"] for line in progress()) >= 500, "the log to tell of them")
     last = progress()[-1]
     assert (last["lag"], last["partitions"], last["redo"]) == (0, len(ledger), 0)
+
+
+def test_no_group_reads_beside_another(crowd: Crowd, tail: Tail, apps: Apps) -> None:
+    """What both insert at the same moment would be counted twice."""
+    crowd.send(crowd.events(1))
+    tail.wait()
+    refused = manage("run_events_consumer", "--group", "followers")
+    assert refused.code == EXIT_SETTINGS, refused.said
+    assert "of the group events read the events: stop them first, or use --group events" in refused.said

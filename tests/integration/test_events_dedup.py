@@ -130,6 +130,26 @@ def _partition(topic_id: str) -> Partition:
     return Partition(0, "events", "events", topic_id, 0, 1, 0)
 
 
+def test_what_another_group_claimed_is_looked_up(take, topic_id: str) -> None:
+    """Both read the same messages, so the coordinates are the same; and one may stop where the other goes on."""
+    events = [event() for _ in range(4)]
+    other = ledger.claim("followers", "events", topic_id, 0, low=0, high=10**9)[0]
+    assert all(decide(take(), read(events)))
+    store(take(), read(events[:1]))
+    assert decide(other, read(events)) == [False, True, True, True]
+    store(other, read(events[1:2]))
+    assert decide(take(), read(events)) == [True, False, True, True]
+
+
+def test_what_a_group_is_storing_in_another_partition_is_dropped(topic_id: str) -> None:
+    events = [event() for _ in range(3)]
+    one, other = (ledger.claim("followers", "events", topic_id, at, low=0, high=10**9)[0] for at in (0, 1))
+    assert all(decide(one, read(events)))
+    assert not any(decide(other, read(events, first=500)))
+    ledger.advance(one, hi=10)
+    assert all(decide(other, read(events, first=500)))
+
+
 def test_what_kafka_has_lost_and_got_again_is_looked_up(take) -> None:
     """Claimed at 100, lost with the end of the log, and sent again: now it comes earlier."""
     events = [event() for _ in range(4)]

@@ -38,7 +38,8 @@ class Command(BaseCommand):
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--group", default="events", help="consumer group and name in the ledger (events)")
+        says = "consumer group and name in the ledger (events); another may follow it, but not run beside it"
+        parser.add_argument("--group", default="events", help=says)
         from_offset.add_arguments(parser)
         parser.add_argument(
             "--doubt-tokens",
