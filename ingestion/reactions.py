@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from ingestion.contract import BEHIND, Event, table_event
+from ingestion.contract import AHEAD, BEHIND, Event, table_event
 from ingestion.decoders import CommentRow, Decoded, LikeRow
 
 Reaction = LikeRow | CommentRow
@@ -28,8 +28,9 @@ def events_of(decoded: Decoded, *, now: datetime) -> list[Event]:
 
 
 def event(row: Reaction, *, taken_back: bool, now: datetime) -> list[Event]:
-    """The one event of a reaction that was made or taken back; none when it is too old to count."""
-    if now - row.created_at > _OLDEST:
+    """The one event of a reaction that was made or taken back; none when it is too old to count, or when its time has
+    not come yet: then the nightly comparison counts it once it has."""
+    if not -AHEAD <= now - row.created_at <= _OLDEST:
         return []
     return [
         table_event(

@@ -209,9 +209,10 @@ class _Rebuild:
     def _put_right(self, day: date | None) -> None:
         if day:
             partition = _partition(self._one.name, day)
-            clickhouse.command(
-                f"ALTER TABLE {self._one.name} REPLACE PARTITION {partition} FROM {self._scratch}", timeout=_SECONDS
-            )
+            [(rows,)] = clickhouse.query(f"SELECT count() FROM {self._scratch}")
+            # ClickHouse takes no partition from where there is none.
+            how = f"REPLACE PARTITION {partition} FROM {self._scratch}" if rows else f"DROP PARTITION {partition}"
+            clickhouse.command(f"ALTER TABLE {self._one.name} {how}", timeout=_SECONDS)
             return
         names = [name for name, _ in self._one.read]
         where = self._one.scope

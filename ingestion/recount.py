@@ -12,7 +12,7 @@ Only days that are whole in `events` can be compared (30 days). The copies are c
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -30,12 +30,17 @@ _DONE = {"likes": ("like", "unlike"), "comments": ("comment", "uncomment")}
 # Both sides as rows of one shape: a living row counts 1, each event what it adds.
 _ROWS = """
 SELECT user_id, post_id, created_at AS made, post_author_id AS author, id, 1 AS here, 0 AS counted
-FROM {copy} FINAL WHERE created_at >= toDateTime64({first:Date}, 6, 'UTC')
+FROM {copy} FINAL WHERE created_at >= toDateTime64({first:Date}, 6, 'UTC') AND created_at <= {now:DateTime64(6, 'UTC')}
 UNION ALL
 SELECT user_id, post_id, event_time, author_id, event_id, 0, if(action = {done:String}, 1, -1)
 FROM events
 WHERE source = 'table' AND action IN ({done:String}, {undone:String})
-    AND event_time >= toDateTime64({first:Date}, 6, 'UTC')
+    AND event_time >= toDateTime64({first:Date}, 6, 'UTC') AND event_time <= {now:DateTime64(6, 'UTC')}
+"""
+# Where an id stands already: by the moment as long as that is kept, by the day alone for longer.
+_KNOWN = """
+SELECT event_id, toDate(event_time), event_time FROM events WHERE event_id IN asked
+UNION ALL SELECT event_id, day, NULL FROM event_ids WHERE event_id IN asked
 """
 _DEAD = """
 SELECT user_id, post_id, created_at, groupUniqArray(id) FROM {copy}
@@ -119,18 +124,21 @@ def _put_right(found: Sequence[Miscount]) -> None:
     for table in reactions.TABLES:
         some = [one for one in found if one.table == table]
         gone = _gone(table, [one for one in some if one.counted > one.standing])
-        bulk.publish(event for one in some for event in _evening(one, gone.get(one.key, ())))
+        own = {one: _own(one, gone.get(one.key, ())) for one in some}
+        taken = _elsewhere([event for events in own.values() for event in events])
+        bulk.publish(event for one in some for event in _evening(one, [e for e in own[one] if e.event_id not in taken]))
 
 
 def _look(tables: Sequence[str] | None) -> list[Miscount]:
-    first = first_whole_day(clock.now())
-    return [one for table in reactions.TABLES if not tables or table in tables for one in _of(table, first)]
+    now = clock.now()
+    return [one for table in reactions.TABLES if not tables or table in tables for one in _of(table, now)]
 
 
-def _of(table: str, first: date) -> list[Miscount]:
+def _of(table: str, now: datetime) -> list[Miscount]:
     rows = _ROWS.replace("{copy}", f"{table}_cdc")
     done, undone = _DONE[table]
-    given: dict[str, Any] = {"first": first, "done": done, "undone": undone, "most": MOST}
+    moment, first = now.strftime("%Y-%m-%d %H:%M:%S.%f"), first_whole_day(now)
+    given: dict[str, Any] = {"first": first, "now": moment, "done": done, "undone": undone, "most": MOST}
     days = [day for (day,) in clickhouse.query(_DAYS.replace("{rows}", rows), given, timeout=_SECONDS)]
     if not days:
         return []
@@ -155,21 +163,45 @@ def _gone(table: str, some: Sequence[Miscount]) -> dict[tuple[UUID, UUID, dateti
     return {(user, post, made): [row for row in rows if row not in living] for user, post, made, rows in found}
 
 
-def _evening(one: Miscount, gone: Sequence[UUID]) -> list[Event]:
-    """The events that make it count as it stands. Its own where they are not known yet: they may be on their way."""
-    lacking = one.standing - one.counted
-    fields: dict[str, Any] = {
+def _fields(one: Miscount) -> dict[str, Any]:
+    return {
         "table": one.table,
-        "deleted": lacking < 0,
+        "deleted": one.counted > one.standing,
         "created_at": one.created_at,
         "user_id": one.user_id,
         "post_id": one.post_id,
         "author_id": one.author_id,
     }
-    rows = one.rows if lacking > 0 else sorted(gone)
-    own = [table_event(**fields, row_id=reactions.identity_of(row, one.user_id, one.post_id)) for row in rows]
-    events = [event for event in own if event.event_id not in one.known][: abs(lacking)]
+
+
+def _own(one: Miscount, gone: Sequence[UUID]) -> list[Event]:
+    """The events that its rows have by themselves, as far as none is known of that moment."""
+    rows = one.rows if one.standing > one.counted else sorted(gone)
+    identities = [reactions.identity_of(row, one.user_id, one.post_id) for row in rows]
+    events = [table_event(**_fields(one), row_id=identity) for identity in identities]
+    return [event for event in events if event.event_id not in one.known]
+
+
+def _elsewhere(events: Sequence[Event]) -> set[UUID]:
+    """The ids of those that stand at another moment already: the row's time was changed, and they would be dropped. Not
+    those that have arrived at this one meanwhile."""
+    if not events:
+        return set()
+    moments = {event.event_id: event.event_time for event in events}
+    asked = ([("id", "UUID")], [(identifier,) for identifier in moments])
+    found = clickhouse.query(_KNOWN, tables={"asked": asked}, timeout=_SECONDS)
+    return {
+        identifier
+        for identifier, day, moment in found
+        if day != moments[identifier].date() or (moment is not None and moment != moments[identifier])
+    }
+
+
+def _evening(one: Miscount, own: Sequence[Event]) -> list[Event]:
+    """The events that make it count as it stands. Its own as far as there are: they may be on their way already."""
+    lacking = abs(one.standing - one.counted)
+    events = list(own[:lacking])
     moment = uuid5(one.user_id, f"{one.post_id}:{one.created_at.isoformat()}")
-    for number in range(len(events), abs(lacking)):
-        events.append(table_event(**fields, row_id=moment, after=len(one.known) + number))
+    for number in range(len(events), lacking):
+        events.append(table_event(**_fields(one), row_id=moment, after=len(one.known) + number))
     return events

@@ -341,3 +341,44 @@ def copied(world: World, one: UUID, other: UUID) -> tuple[int, int]:
 def reactions(world: World, one: UUID, other: UUID) -> tuple[int, int]:
     """The same as they are counted."""
     return world.counters(one)["likes"], world.counters(other)["comments"]
+
+
+def test_a_reaction_whose_time_was_changed_counts_once_and_stays_so(world: World, tail: Tail) -> None:
+    author, fan = world.member(), world.member()
+    post = world.post(author, hours_ago=30)
+    since = "date_trunc('day', now()) - interval '2 hours'"
+    world.sql(f"INSERT INTO likes (user_id, post_id, created_at) VALUES (%s, %s, {since})", fan, post)
+    wait_until(lambda: world.counters(post)["likes"] == 1, "the like")
+    for hours in (1, 24):
+        world.sql(f"UPDATE likes SET created_at = created_at - interval '{hours} hours' WHERE user_id = %s", fan)
+        moved = f"likes_cdc FINAL WHERE user_id = '{fan}' AND created_at = '{_stored(world, fan)}'"
+        wait_until(lambda moved=moved: world.count(moved) == 1, "the change")
+        codes = []
+        for _ in range(2):
+            codes.append(manage("verify_sync", "likes", "--repair", "--patience", "8").code)
+            tail.wait()
+            assert world.counters(post)["likes"] == 1
+        assert codes == [2, 0]
+
+
+def _stored(world: World, fan: UUID) -> str:
+    written = "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+    return str(world.sql_one(f"SELECT {written} FROM likes WHERE user_id = %s", fan))
+
+
+def test_a_reaction_of_the_future_is_counted_when_its_time_has_come(world: World, tail: Tail) -> None:
+    author, fan = world.member(), world.member()
+    post = world.post(author)
+    world.sql("INSERT INTO likes (user_id, post_id, created_at) VALUES (%s, %s, now() + interval '2 days')", fan, post)
+    wait_until(lambda: world.count(f"likes_cdc FINAL WHERE user_id = '{fan}'") == 1, "the like")
+    before = world.sql_one("SELECT count(*) FROM dead_letters")
+    assert manage("verify_sync", "likes", "--repair", "--patience", "4").code == 0
+    tail.wait()
+    assert world.sql_one("SELECT count(*) FROM dead_letters") == before
+    assert world.counters(post).get("likes", 0) == 0
+    world.sql("UPDATE likes SET created_at = now() - interval '1 minute' WHERE user_id = %s", fan)
+    moved = f"likes_cdc FINAL WHERE user_id = '{fan}' AND created_at < now()"
+    wait_until(lambda: world.count(moved) == 1, "the change")
+    assert manage("verify_sync", "likes", "--repair", "--patience", "8").code == 2
+    tail.wait()
+    assert world.counters(post)["likes"] == 1
