@@ -4,12 +4,22 @@
 import os
 import sys
 
+# Of a command that names no code of its own for it (as sysexits.h has it).
+EXIT_UNAVAILABLE = 69
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nova.settings")
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        if "--traceback" in sys.argv:
+            raise
+        print(f"PostgreSQL does not answer as it should: {error}", file=sys.stderr)
+        sys.exit(EXIT_UNAVAILABLE)
 
 
 if __name__ == "__main__":

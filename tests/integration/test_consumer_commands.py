@@ -129,3 +129,23 @@ def test_no_group_reads_beside_another(crowd: Crowd, tail: Tail, apps: Apps) -> 
     refused = manage("run_events_consumer", "--group", "followers")
     assert refused.code == EXIT_SETTINGS, refused.said
     assert "of the group events read the events: stop them first, or use --group events" in refused.said
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["replay_dead_letters --all", "rebuild_views --dry-run", "setup_cdc", "backfill likes", "issue_token x"],
+)
+def test_commands_say_that_postgresql_is_away(command: str) -> None:
+    ran = manage(*command.split(), DATABASE_URL="postgres://x:y@127.0.0.1:1/nova")
+    assert (ran.code, "PostgreSQL does not answer" in ran.said, "Traceback" in ran.said) == (69, True, False), ran.said
+
+
+@pytest.mark.parametrize("arguments", [["--part", "9/3"], ["no_such_table"], ["--patience", "x"]])
+def test_a_wrong_argument_is_neither_a_difference_nor_a_repair(arguments: list[str]) -> None:
+    assert manage("verify_sync", *arguments).code == 64
+
+
+@pytest.mark.parametrize("command", ["run_events_consumer", "run_cdc_consumer", "verify_sync"])
+def test_each_exit_code_has_its_line(command: str) -> None:
+    said = manage(command, "--help").said
+    assert re.findall(r"^  (\d+) ", said, re.M)[:3] == ["0", "1", "2"]

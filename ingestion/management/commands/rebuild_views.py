@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion import rebuild
+from ingestion.management.help import WithLines
 from ingestion.stillness import STILL_SECONDS
 from nova.errors import NovaError
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, formatter_class=WithLines, **kwargs)
         parser.epilog = LIMITS
         return parser
 

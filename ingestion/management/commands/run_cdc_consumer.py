@@ -11,6 +11,7 @@ from ingestion.batcher import Bounds
 from ingestion.cdc import BATCH_SECONDS, NAME, WORKERS, CdcSink
 from ingestion.consumer import Runtime
 from ingestion.management import from_offset
+from ingestion.management.help import WithLines
 
 EXIT_CODES = """exit codes:
   0  stopped by SIGTERM or SIGINT, everything under way stored (or left to the next start, which repeats it)
@@ -34,7 +35,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, formatter_class=WithLines, **kwargs)
         parser.epilog = EXIT_CODES
         return parser
 

@@ -1,15 +1,15 @@
 """`manage.py run_events_consumer`: events from Kafka into ClickHouse, each exactly once."""
 
 import sys
-from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ingestion.consumer import Runtime
 from ingestion.events import EventsSink
 from ingestion.management import from_offset
+from ingestion.management.help import WithLines
 
 EXIT_CODES = """exit codes:
   0  stopped by SIGTERM or SIGINT, everything under way stored (or left to the next start, which redoes it exactly)
@@ -23,17 +23,13 @@ SIGTERM: no more is read, and the batches under way get DRAIN_SECONDS to be stor
 HEALTH_PORT (0: off) serves /healthz, which fails when polling stalls, and /metrics."""
 
 
-class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Django's, with the lines of the epilog as they are."""
-
-
 class Command(BaseCommand):
     help = "Reads the topic `events` into ClickHouse, each event exactly once. Any number of processes share the work."
     # The checks would import every view and URL, which a consumer never uses.
     requires_system_checks: list[str] = []
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, formatter_class=_HelpFormatter, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, formatter_class=WithLines, **kwargs)
         parser.epilog = EXIT_CODES
         return parser
 
