@@ -11,6 +11,8 @@ DEMO = env.flag("DEMO", False)
 SECRET_KEY = env.secret("DJANGO_SECRET_KEY", hint="a random text of 50 characters or more", shortest=50)
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS")
+if any("://" not in origin for origin in CSRF_TRUSTED_ORIGINS):
+    env.problem("CSRF_TRUSTED_ORIGINS", "has one without a scheme. Set it to https://HOST, several separated by commas")
 if "*" in ALLOWED_HOSTS and not DEBUG:
     env.problem("ALLOWED_HOSTS", "is '*'. Set it to the host names that clients use, separated by commas")
 

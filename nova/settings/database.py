@@ -8,6 +8,7 @@ from nova.settings import env
 _HINT = "postgres://USER:PASSWORD@HOST:5432/NAME (USER needs REPLICATION for change data capture)"
 _url = env.url("DATABASE_URL", schemes=("postgres", "postgresql"), hint=_HINT)
 
+_options = dict(parse_qsl(_url.query))
 _statement_ms = env.whole("DATABASE_STATEMENT_MS", 30_000, low=100, high=600_000)
 # A server that did not even end a statement at its timeout answers no more.
 DATABASE_PATIENCE_SECONDS = _statement_ms / 1000 + 5
@@ -38,9 +39,10 @@ DATABASES = {
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
-            "options": f"-c statement_timeout={_statement_ms}",
             "application_name": "nova",
-            **dict(parse_qsl(_url.query)),
+            **_options,
+            # Theirs behind ours, which they may outdo and not drop.
+            "options": f"-c statement_timeout={_statement_ms} {_options.get('options', '')}".strip(),
         },
     }
 }
@@ -50,7 +52,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "community.User"
 
 # How Debezium reaches the same database, when that differs (another host name inside a cluster, a role of its own).
-CDC_DATABASE_URL = env.text("CDC_DATABASE_URL", env.text("DATABASE_URL", ""))
+CDC_DATABASE_URL = env.text("CDC_DATABASE_URL", "")
+if CDC_DATABASE_URL:
+    env.url("CDC_DATABASE_URL", schemes=("postgres", "postgresql"), hint=_HINT)
+else:
+    CDC_DATABASE_URL = env.text("DATABASE_URL", "")
 CDC_SLOT = env.text("CDC_SLOT", "nova_cdc")
 CDC_PUBLICATION = "nova_cdc"
 CDC_CONNECTOR = env.text("CDC_CONNECTOR", "nova-community")

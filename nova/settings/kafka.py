@@ -1,5 +1,7 @@
 """Kafka and Kafka Connect: the broker between what happens and what is counted."""
 
+from pathlib import Path
+
 from nova.settings import env
 
 KAFKA = {
@@ -16,6 +18,10 @@ for _name, _key in (
 ):
     if _value := env.text(_name, ""):
         KAFKA[_key] = _value
+if KAFKA["security.protocol"].startswith("SASL") and "sasl.mechanism" not in KAFKA:
+    env.problem("KAFKA_SASL_MECHANISM", "is not set. Set it to PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, as brokers have")
+if "ssl.ca.location" in KAFKA and not Path(KAFKA["ssl.ca.location"]).exists():
+    env.problem("KAFKA_SSL_CA", f"names {KAFKA['ssl.ca.location']}, which is not there. Set it to a certificate file")
 KAFKA_CONNECT_URL = env.url(
     "KAFKA_CONNECT_URL", "http://127.0.0.1:8083", schemes=("http", "https"), hint="http://HOST:8083"
 ).geturl()

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 _LOOK = """
 import django
 django.setup()
@@ -59,3 +61,30 @@ def test_a_value_that_begins_with_a_dollar_is_taken_as_it_stands() -> None:
     start = [sys.executable, "-c", f"import django; django.setup(); {look}"]
     found = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
     assert found.stdout.split() == [secret, "$" + 40 * "j"], found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "beside"),
+    [
+        ("CDC_DATABASE_URL", "garbage", {}),
+        ("CDC_DATABASE_URL", "postgres://u:p@host:abc/nova", {}),
+        ("CDC_DATABASE_URL", "mysql://u:p@host/nova", {}),
+        ("REDIS_URL", "redis://127.0.0.1:1/abc", {}),
+        ("REDIS_CACHE_URL", "redis://127.0.0.1:1/abc", {}),
+        ("KAFKA_SASL_MECHANISM", "", {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}),
+        ("KAFKA_SSL_CA", "/nowhere/ca.pem", {"KAFKA_SECURITY_PROTOCOL": "SSL"}),
+        ("CSRF_TRUSTED_ORIGINS", "https://a.example,example.com", {}),
+    ],
+)
+def test_what_no_part_could_use_is_named_at_the_start(name: str, value: str, beside: dict[str, str]) -> None:
+    start = [sys.executable, "-c", "import django; django.setup()"]
+    given = {**os.environ, **beside, name: value}
+    refused = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
+    assert (refused.returncode, f"- {name}: " in refused.stderr) == (1, True), refused.stderr
+
+
+def test_options_of_the_database_drop_no_time_limit() -> None:
+    look = "import django; django.setup(); print(django.conf.settings.DATABASES['default']['OPTIONS']['options'])"
+    given = {**os.environ, "DATABASE_URL": f"{os.environ['DATABASE_URL']}?options=-c%20search_path%3Dnova"}
+    found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, env=given)
+    assert found.stdout.strip() == "-c statement_timeout=30000 -c search_path=nova", found.stderr
