@@ -45,12 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(given.act(given))
     except StackError as error:
-        complaints.print(f"[red]{escape(error.message)}[/]", highlight=False, soft_wrap=True)
-        if error.hint:
-            complaints.print(escape(error.hint), highlight=False, soft_wrap=True)
-        return 1
+        return _complain(error)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        hint = "The data must lie in a folder that this user may write. Choose another: NOVA_VAR=var-mine"
+        return _complain(StackError(f"{error.filename}: {error.strerror}", hint))
     except KeyboardInterrupt:
         return 130
+
+
+def _complain(error: StackError) -> int:
+    complaints.print(f"[red]{escape(error.message)}[/]", highlight=False, soft_wrap=True)
+    if error.hint:
+        complaints.print(escape(error.hint), highlight=False, soft_wrap=True)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

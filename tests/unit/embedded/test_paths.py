@@ -2,7 +2,7 @@
 
 import pytest
 
-from embedded import paths
+from embedded import cli, paths
 from embedded.errors import StackError
 
 
@@ -17,3 +17,11 @@ def test_the_clone_and_what_it_lies_in_hold_no_data(monkeypatch, value):
 def test_a_folder_of_its_own_does(monkeypatch, value, folder):
     monkeypatch.setenv("NOVA_VAR", value)
     assert paths.default_var() == (paths.ROOT / folder).resolve()
+
+
+@pytest.mark.parametrize("command", ["up", "up --foreground", "demo", "status", "down", "run -- x"])
+def test_a_data_folder_that_is_a_file_is_said_in_words(tmp_path, monkeypatch, capsys, command):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("NOVA_VAR", str(tmp_path / "file"))
+    assert cli.main(command.split()) == 1
+    assert "NOVA_VAR=var-mine" in capsys.readouterr().err
