@@ -10,6 +10,7 @@ from ingestion.ledger import answering
 from ingestion.models import Offset
 from ingestion.rewind import members
 from nova import clickhouse, redis, topics
+from nova.errors import Transient
 
 _WINDOW = "non_replicated_deduplication_window"
 _AT_LEAST = {_WINDOW: 10_000, "fsync_after_insert": 1, "fsync_part_directory": 1}
@@ -80,11 +81,15 @@ def check_claims_stay() -> None:
 
 def check_alone(consumer: str) -> None:
     """Raise `Halt` while another group reads the events: what two insert at the same moment is counted twice. One may
-    follow another that has stopped. Raises `Transient` too."""
-    with answering():
-        others = list(
-            Offset.objects.filter(topic=topics.EVENTS).exclude(consumer=consumer).values_list("consumer", flat=True)
-        )
+    follow another that has stopped. Raises `Transient` when Kafka does not answer; a PostgreSQL that does not is no
+    reason to wait here."""
+    try:
+        with answering():
+            others = list(
+                Offset.objects.filter(topic=topics.EVENTS).exclude(consumer=consumer).values_list("consumer", flat=True)
+            )
+    except Transient:
+        return
     for other in sorted(set(others)):
         if running := members(other):
             raise Halt(
