@@ -29,7 +29,7 @@ def events_of(decoded: Decoded, *, now: datetime) -> list[Event]:
 
 def event(row: Reaction, *, taken_back: bool, now: datetime) -> list[Event]:
     """The one event of a reaction that was made or taken back; none when it is too old to count, or when its time has
-    not come yet: then the nightly comparison counts it once it has."""
+    not come yet: `verify_sync --repair` counts it once it has."""
     if not -AHEAD <= now - row.created_at <= _OLDEST:
         return []
     return [

@@ -66,6 +66,11 @@ def test_what_is_older_than_ninety_days_is_not_published(days, count):
     assert len(events("like_insert", later=timedelta(days=days))) == count
 
 
+@pytest.mark.parametrize(("minutes", "count"), [(4, 1), (6, 0), (60 * 24, 0)])
+def test_what_lies_ahead_is_not_published_before_its_time(minutes, count):
+    assert len(events("like_insert", later=-timedelta(minutes=minutes))) == count
+
+
 @pytest.mark.parametrize("name", ["post_insert", "post_update", "follow_insert", "follow_delete", "block_insert"])
 def test_other_tables_count_nothing(name):
     assert events(name) == []
