@@ -15,7 +15,7 @@ SHARED = ROOT / "var" / "packages"
 
 def default_var() -> Path:
     """The data folder: `NOVA_VAR`, by default `var`; a relative path counts from the clone. Raises StackError for the
-    clone itself and what it lies in: `make wipe` empties that folder."""
+    clone itself and what it lies in: `python -m embedded down --wipe` empties that folder."""
     folder = (ROOT / (os.environ.get("NOVA_VAR") or "var")).resolve()
     if ROOT.is_relative_to(folder):
         hint = "Choose a folder of its own: NOVA_VAR=var-mine"

@@ -43,7 +43,7 @@ class _Decided:
 class EventsSink:
     """See `ingestion.sink.Sink`. doubt_tokens: ClickHouse may have forgotten every token (see `ingestion.resend`)."""
 
-    def __init__(self, name: str = "events", *, doubt_tokens: bool = False) -> None:
+    def __init__(self, name: str = dedup.GROUP, *, doubt_tokens: bool = False) -> None:
         self.name = name
         self._doubt_tokens = doubt_tokens
         self.topics: Sequence[str] = (topics.EVENTS,)

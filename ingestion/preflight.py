@@ -8,8 +8,7 @@ from redis.exceptions import RedisError
 from ingestion.errors import EXIT_SETTINGS, Halt
 from ingestion.ledger import answering
 from ingestion.models import Offset
-from ingestion.rewind import members
-from nova import clickhouse, redis, topics
+from nova import clickhouse, kafka, redis, topics
 from nova.errors import Transient
 
 _WINDOW = "non_replicated_deduplication_window"
@@ -91,7 +90,7 @@ def check_alone(consumer: str) -> None:
     except Transient:
         return
     for other in sorted(set(others)):
-        if running := members(other):
+        if running := kafka.members(other):
             raise Halt(
                 f"{running} processes of the group {other} read the events: stop them first, or use --group {other}",
                 EXIT_SETTINGS,

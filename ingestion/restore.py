@@ -16,7 +16,6 @@ from django.db.models import F
 from ingestion import cdc, connector, source
 from ingestion.ledger import answering
 from ingestion.models import DeadLetter, Offset, Replay
-from ingestion.rewind import members
 from nova import clickhouse, clock, kafka, topics
 from nova.errors import Permanent, Transient
 
@@ -37,7 +36,7 @@ class Bumped:
 def obstacles(consumer: str = cdc.NAME) -> list[str]:
     """What must be stopped first, as sentences. Raises a `nova.errors` class when an engine does not answer."""
     found = []
-    if running := members(consumer):
+    if running := kafka.members(consumer):
         found.append(f"run_cdc_consumer runs ({running} processes): stop it, it would go on with the old epoch")
     with answering():
         slot = connector.slot_state()

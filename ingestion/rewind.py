@@ -103,24 +103,12 @@ def _move(topic_id: str, topic: str, number: int, where: str, low: int, end: int
     return Move(topic, topic_id, number, row.next_offset, to, low, end, row.epoch, pending)
 
 
-def members(consumer: str) -> int:
-    """How many processes are in the consumer's group now. Raises `Transient`.
-
-    Kafka is asked, and not the ledger's times: a consumer of a quiet partition writes nothing for hours.
-    """
-    try:
-        group = kafka.admin().describe_consumer_groups([consumer], request_timeout=_SECONDS)[consumer]
-        return len(group.result().members)
-    except KafkaException as error:
-        raise Transient(f"Kafka: {error.args[0].str()}") from error
-
-
 def carry_out(consumer: str, moves: Sequence[Move]) -> None:
     """Write the new offsets, all or none. Every former owner is fenced by the new epoch.
 
     Raises `Permanent` when a process of the group runs, or one has moved a partition since the plan was made.
     """
-    if running := members(consumer):
+    if running := kafka.members(consumer):
         raise Permanent(
             f"{running} processes of the group {consumer} run. Stop them first (one that was killed is forgotten after "
             "10 s); nothing was changed"

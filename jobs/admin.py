@@ -8,7 +8,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -24,31 +23,21 @@ from nova.admin import ReadOnly
 from nova.celery import app
 
 PERMISSION = "jobs.run_job"
+# The actions of django-celery-beat ask for no permission.
+_NEEDED = {
+    **dict.fromkeys(("enable_tasks", "disable_tasks", "toggle_tasks"), "django_celery_beat.change_periodictask"),
+    "run_tasks": PERMISSION,
+}
 admin.site.unregister(PeriodicTask)
 
 
 @admin.register(PeriodicTask)
 class ScheduleAdmin(PeriodicTaskAdmin):  # type: ignore[misc]
-    """django-celery-beat's, whose actions ask for no permission."""
+    """django-celery-beat's, with its actions for those who may."""
 
-    def has_run_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(PERMISSION)
-
-    @admin.action(description="Enable selected tasks", permissions=["change"])
-    def enable_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        super().enable_tasks(request, queryset)
-
-    @admin.action(description="Disable selected tasks", permissions=["change"])
-    def disable_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        super().disable_tasks(request, queryset)
-
-    @admin.action(description="Toggle activity of selected tasks", permissions=["change"])
-    def toggle_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        super().toggle_tasks(request, queryset)
-
-    @admin.action(description="Run selected tasks", permissions=["run"])
-    def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        super().run_tasks(request, queryset)
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        found = super().get_actions(request)
+        return {name: one for name, one in found.items() if name not in _NEEDED or request.user.has_perm(_NEEDED[name])}
 
 
 @admin.register(JobState)

@@ -7,10 +7,10 @@ from typing import Any
 DEEPEST = 50
 
 
-def is_deeper(value: Any, levels: int = DEEPEST) -> bool:
-    """Whether lists and objects lie within each other more than so many levels deep."""
+def is_deeper(value: Any) -> bool:
+    """Whether lists and objects lie within each other more than `DEEPEST` levels deep."""
     level = [value]
-    for _ in range(levels + 1):
+    for _ in range(DEEPEST + 1):
         nests = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
         if not nests:
             return False

@@ -83,6 +83,18 @@ def topic_ids(*names: str, timeout: float = 10) -> dict[str, str]:
     return {name: str(future.result().topic_id) for name, future in described.items()}
 
 
+def members(group: str, timeout: float = 10) -> int:
+    """How many processes are in a consumer group now. Raises `Transient`.
+
+    Kafka is asked, and not the ledger's times: a consumer of a quiet partition writes nothing for hours.
+    """
+    try:
+        described = admin().describe_consumer_groups([group], request_timeout=timeout)[group]
+        return len(described.result().members)
+    except KafkaException as error:
+        raise Transient(f"Kafka: {error.args[0].str()}") from error
+
+
 def offset_of(message: Message) -> int:
     """The offset of a consumed message, which always has one."""
     offset = message.offset()

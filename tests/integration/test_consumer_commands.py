@@ -16,7 +16,7 @@ from ingestion.errors import EXIT_SETTINGS
 from nova import redis
 from tests.apps import ROOT, Apps
 from tests.client import wait_until
-from tests.integration.commands import manage
+from tests.integration.commands import manage, started
 from tests.integration.ingest import Crowd, Tail
 from tests.integration.test_failures_clickhouse import setting
 
@@ -149,3 +149,15 @@ def test_a_wrong_argument_is_neither_a_difference_nor_a_repair(arguments: list[s
 def test_each_exit_code_has_its_line(command: str) -> None:
     said = manage(command, "--help").said
     assert re.findall(r"^  (\d+) ", said, re.M)[:3] == ["0", "1", "2"]
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize("command", ["run_events_consumer", "run_cdc_consumer"])
+def test_sigterm_while_a_start_waits_for_kafka_is_a_clean_end(command: str) -> None:
+    process = started(command, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert process.stdout is not None
+    said = iter(process.stdout.readline, "")
+    assert any('"waiting"' in line for line in said)
+    process.terminate()
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, rest

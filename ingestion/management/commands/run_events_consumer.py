@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ingestion.consumer import Runtime
+from ingestion.dedup import GROUP
 from ingestion.events import EventsSink
 from ingestion.management import from_offset
 from ingestion.management.help import WithLines
@@ -34,8 +35,8 @@ class Command(BaseCommand):
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        says = "consumer group and name in the ledger (events); another may follow it, but not run beside it"
-        parser.add_argument("--group", default="events", help=says)
+        says = f"consumer group and name in the ledger ({GROUP}); another may follow it, but not run beside it"
+        parser.add_argument("--group", default=GROUP, help=says)
         from_offset.add_arguments(parser)
         parser.add_argument(
             "--doubt-tokens",

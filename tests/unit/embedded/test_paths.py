@@ -1,4 +1,4 @@
-"""Which folder may hold a stack's data: `make wipe` empties it."""
+"""Which folder may hold a stack's data: `down --wipe` empties it."""
 
 import pytest
 

@@ -102,6 +102,21 @@ def test_a_letter_keeps_the_message_as_it_came():
     row.detail.encode()
 
 
+class _Unreadable(Message):
+    """With a header whose name is no UTF-8: the driver cannot give such headers at all, nor make such a message."""
+
+    def headers(self):
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+
+def test_a_letter_whose_headers_cannot_be_read_keeps_the_rest():
+    part = Partition(row=1, consumer="events", topic="events", topic_id="T", partition=2, epoch=1, next_offset=0)
+    message = _Unreadable(topic="events", partition=2, offset=77, key=b"k", value=b"{", timestamp=(1, 0))
+    row = dead_letters.letter(part, message, InvalidMessage("not_json", "", "bad"))
+    assert (row.key, row.raw, row.headers) == (b"k", b"{", [])
+    assert row.detail == "bad (Its headers cannot be read.)"
+
+
 _UNFIT = [None, b"", b"{", b'{"a": "\\u0000"}', b'{"a": "\\ud800"}', b"[" * 200_000, b"NaN", b"[" * 960 + b"]" * 960]
 
 

@@ -115,14 +115,14 @@ def test_what_is_no_json(body):
         rest.OrjsonParser().parse(io.BytesIO(body))
 
 
-@pytest.mark.parametrize("one", ["[%s]", '{"a": %s}', '[1, {"a": [], "b": %s}]'])
+@pytest.mark.parametrize("one", ["[%s]", '{"a": %s}', '[1, "", %s]'])
 def test_how_deep_a_body_may_be_nested(one):
     deep = "0"
-    while "".join(deep).count("[") + deep.count("{") < 49:
+    for _ in range(50):
         deep = one % deep
     rest.from_json(deep.encode())
     with pytest.raises(rest.InvalidJson, match="50 deep"):
-        rest.from_json(("[" * 50 + deep + "]" * 50).encode())
+        rest.from_json((one % deep).encode())
 
 
 def test_a_body_that_is_too_large_is_not_read_to_the_end(settings):
