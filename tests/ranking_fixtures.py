@@ -51,12 +51,13 @@ def patient(settings) -> Iterator[None]:
     """Deadlines that a busy machine keeps too: these tests are about what is answered, not when."""
     settings.CLICKHOUSE_DEADLINE = 30
     settings.REDIS_TIMEOUT = 10
-    _reconnect()
+    reconnect()
     yield
-    _reconnect()
+    reconnect()
 
 
-def _reconnect() -> None:
+def reconnect() -> None:
+    """Let the settings of now hold for Redis, too."""
     redis.cache.cache_clear()
     redis.durable.cache_clear()
 

@@ -25,6 +25,7 @@ from ranking.scoring import Weights
 from ranking.snapshot import Snapshot
 from tests.client import wait_until
 from tests.feeds import Feeds, invalidate, member
+from tests.ranking_fixtures import reconnect
 
 pytest_plugins = ["tests.ranking_fixtures"]
 
@@ -159,7 +160,7 @@ def test_a_used_up_limit_is_said(client, settings) -> None:
 
 def test_a_call_that_redis_answers_too_late_is_counted_once(client, viewer: UUID, stack, settings) -> None:
     settings.REDIS_TIMEOUT = 0.5
-    _reconnect()
+    reconnect()
     client.get("/api/feed")
     name = f"limit:v1:feed:{viewer}"
     before = int(redis.cache().get(name))
@@ -169,13 +170,8 @@ def test_a_call_that_redis_answers_too_late_is_counted_once(client, viewer: UUID
     finally:
         stack.engine("redis").thaw()
     settings.REDIS_TIMEOUT = 30
-    _reconnect()
+    reconnect()
     assert int(redis.cache().get(name)) == before + 1
-
-
-def _reconnect() -> None:
-    redis.cache.cache_clear()
-    redis.durable.cache_clear()
 
 
 def test_services_have_no_limit(viewer: UUID, client, short_way_only) -> None:

@@ -8,7 +8,6 @@ from confluent_kafka import Consumer
 
 from embedded.ports import assign
 from embedded.service import http_ok
-from ingestion import rewind
 from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_FENCED, Halt
 from ingestion.events import EventsSink
@@ -69,7 +68,7 @@ def test_polling_goes_on_while_clickhouse_hangs(crowd: Crowd, tail: Tail, apps: 
             time.sleep(1)
             assert http_ok(consumer.health)
         assert members_of("events") == before
-        assert rewind.members("events") == 1
+        assert kafka.members("events") == 1
     finally:
         clickhouse.thaw()
     tail.wait()
@@ -118,7 +117,7 @@ def test_members_come_and_go_while_offsets_are_committed(
     try:
         for leaves in ("stop", "kill", "stop"):
             with running_apps(prepared.env, tmp_path, ("events",)) as others:
-                wait_until(lambda: rewind.members("events") == 2, "a second member")
+                wait_until(lambda: kafka.members("events") == 2, "a second member")
                 moved = {number: offset for number, offset, *_ in tail.rows()}
                 wait_until(
                     lambda moved=moved: all(offset > moved[number] for number, offset, *_ in tail.rows()),

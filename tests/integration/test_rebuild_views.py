@@ -146,17 +146,6 @@ def test_a_replaced_day_still_knows_what_it_absorbed(world: World) -> None:
     assert manage("rebuild_views", "post_metrics_1h", *RECENT).code == 0
 
 
-def test_a_day_whose_events_are_gone_is_emptied(world: World) -> None:
-    """Deleted by hand, all of a day: what was made of them goes too, and the days behind it are looked at."""
-    with_events = {found for (found,) in clickhouse.query("SELECT DISTINCT toDate(event_time) FROM events")}
-    days = (datetime.now(UTC).date() - timedelta(days=number) for number in range(5, 29))
-    where = {"day": next(day for day in days if day not in with_events)}
-    clickhouse.command("INSERT INTO event_ids SELECT {day:Date}, generateUUIDv4()", where)
-    ran = manage("rebuild_views", "event_ids")
-    assert ran.code == 0, ran.said
-    assert clickhouse.query("SELECT count() FROM event_ids WHERE day = {day:Date}", where) == [(0,)]
-
-
 def test_unknown_names_are_told(world: World) -> None:
     ran = manage("rebuild_views", "no_such_view")
     assert ran.code == 1
