@@ -175,6 +175,10 @@ def forget_position() -> None:
     Both go: only the snapshot that comes with a new slot is free of transactions in flight, whose changes have LSNs
     below the snapshot's and would lose against its rows.
     """
+    if _call("GET", f"/connectors/{_name()}/config") is None:
+        # Connect keeps the offsets of one that was deleted, and drops them only while there is one of that name.
+        new = {"name": settings.CDC_CONNECTOR, "config": wanted_config(), "initial_state": "STOPPED"}
+        _call("POST", "/connectors", new)
     _call("PUT", f"/connectors/{_name()}/stop")
     _until(lambda: _connector_state() == "STOPPED", "the connector did not stop")
     _call("DELETE", f"/connectors/{_name()}/offsets")
@@ -281,7 +285,7 @@ def _http() -> urllib3.PoolManager:
     return urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=3, read=60))
 
 
-def _call(method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
+def _call(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """The answer of Connect's REST interface, parsed; None for 404 or no content. While it rebalances (409): waits."""
     base = urlsplit(settings.KAFKA_CONNECT_URL)
     address = f"{base.scheme}://{base.hostname}:{base.port or 8083}{base.path.rstrip('/')}{path}"

@@ -102,6 +102,23 @@ def test_a_lost_slot_is_said_and_a_new_snapshot_heals_it(alone: Alone) -> None:
     assert not alone.has(ghost)
 
 
+@pytest.mark.parametrize("deleted", ["connector", "connector and position"])
+def test_a_new_snapshot_needs_no_connector(alone: Alone, deleted: str) -> None:
+    """Somebody deleted it, and Connect keeps its position for one of that name; or Connect's own topics are new."""
+    author = alone.member()
+    if deleted == "connector and position":
+        alone.connect("PUT", "/stop")
+        wait_until(lambda: alone.connect("GET", "/status")["connector"]["state"] == "STOPPED", "the connector to stop")
+        alone.connect("DELETE", "/offsets")
+    alone.connect("DELETE", "")
+    unseen = alone.post(author)
+    done = alone.manage("setup_cdc", "--resnapshot")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: alone.has(unseen), "the post that was made without a connector")
+    later = alone.post(author)
+    wait_until(lambda: alone.has(later), "a later post")
+
+
 def test_a_snapshot_in_the_middle_of_changes(alone: Alone) -> None:
     """Case 54: what a snapshot reads never wins over a change that came after it."""
     author, number = alone.member(), iter(range(10**6))
