@@ -113,7 +113,7 @@ def sums_there(copy: Copy, window: Sequence[Range]) -> dict[int, tuple[int, int]
         "WITH {lows:Array(String)} AS lows, {highs:Array(String)} AS highs "
         f"SELECT arrayFirstIndex((lo, hi) -> {by} > lo AND {by} <= hi, lows, highs) AS place, "
         f"count(), sum(toUInt128({copy.fingerprint_there})) FROM {copy.target} FINAL "
-        f"WHERE {by} > {{lo:String}} AND {by} <= {{hi:String}} "
+        f"WHERE {_within_there(copy)} "
         "GROUP BY place HAVING place > 0",
         {
             "lows": [one.lo for one in window],
@@ -126,15 +126,31 @@ def sums_there(copy: Copy, window: Sequence[Range]) -> dict[int, tuple[int, int]
     return {place - 1: (count, total) for place, count, total in rows}
 
 
+def beginning(copy: Copy, one: Range, rows: int) -> Range:
+    """The part of a range that holds its first `rows` rows of ClickHouse."""
+    found = clickhouse.query(
+        f"SELECT toString({copy.ranged_by}) AS place FROM {copy.target} FINAL WHERE {_within_there(copy)} "
+        "ORDER BY place LIMIT 1 OFFSET {before:UInt64}",
+        {"lo": one.lo, "hi": one.hi, "before": rows - 1},
+        timeout=_SECONDS,
+    )
+    return Range(one.lo, found[0][0]) if found else one
+
+
 def rows_there(copy: Copy, one: Range) -> dict[Key, int]:
     return _fingerprints(
         clickhouse.query(
             f"SELECT {', '.join(copy.key)}, {copy.fingerprint_there} FROM {copy.target} FINAL "
-            f"WHERE toString({copy.ranged_by}) > {{lo:String}} AND toString({copy.ranged_by}) <= {{hi:String}}",
+            f"WHERE {_within_there(copy)}",
             {"lo": one.lo, "hi": one.hi},
             timeout=_SECONDS,
         )
     )
+
+
+def _within_there(copy: Copy) -> str:
+    by = f"toString({copy.ranged_by})"
+    return f"{by} > {{lo:String}} AND {by} <= {{hi:String}}"
 
 
 def _by_key_there(copy: Copy, keys: Sequence[Key]) -> dict[Key, int]:

@@ -57,7 +57,7 @@ def changed(constants: Sequence[str], *arguments: str, **environment: str) -> su
     for constant in constants:
         where, _, value = constant.partition("=")
         module, _, name = where.rpartition(".")
-        lines.append(f"setattr(importlib.import_module({module!r}), {name!r}, {float(value)})")
+        lines.append(f"setattr(importlib.import_module({module!r}), {name!r}, {value})")
     # Settings must be there before most modules can be imported.
     lines[2:2] = ["import django", "django.setup()"]
     program = "\n".join([*lines, "execute_from_command_line(sys.argv)"])

@@ -136,7 +136,7 @@ class Command(BaseCommand):
         if report.in_flight:
             said += f"; {report.in_flight:,} rows were still changing"
         if any(not drift.examined for drift in report.drifts):
-            said += f"; more than {reconcile.MOST_ROWS:,} rows differ: run manage.py backfill first"
+            said += f"; more than {reconcile.MOST_ROWS:,} rows differ: run manage.py backfill, then this again"
         elif repair and report.exit_code == reconcile.EXIT_DIFFERENT:
             said += (
                 "; some could not be repaired: the log names rows that can never be stored. If PostgreSQL was restored "
