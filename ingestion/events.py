@@ -127,8 +127,8 @@ class EventsSink:
                 self._insert_missing(part, decided)
             else:
                 writer.insert(decided.body, decided.token)
-                if doubtful and holes.started_since(decided.since):
-                    holes.fill(part, decided.new, decided.hi)
+            if doubtful and holes.started_since(decided.since):
+                holes.fill(part, decided.new, decided.hi)
         with self._timed("ledger"):
             ledger.after(part, hi=decided.hi)
         metrics.CONSUMER_ROWS.labels(self.name, writer.TABLE).inc(len(decided.new))
@@ -136,8 +136,9 @@ class EventsSink:
 
     def _insert_missing(self, part: Partition, decided: _Decided) -> None:
         if len(rest := resend.missing(part, decided.new, decided.hi)):
-            # A token that a view remembers would keep these rows out of it.
-            writer.insert(rest.arrow_stream(part.topic_id, part.partition), f"{decided.token}:{part.epoch}:rest")
+            # A token that a view remembers would keep these rows out of it. The same one for every owner: another may
+            # have found the same rows missing, and its insert be under way.
+            writer.insert(rest.arrow_stream(part.topic_id, part.partition), f"{decided.token}:rest")
 
     def _count(self, part: Partition, duplicates: dict[str, int], reasons: list[str]) -> None:
         for why, count in duplicates.items():

@@ -13,7 +13,7 @@ from clickhouse_sql import schema
 from ingestion import preflight, resend, writer
 from ingestion.batcher import Batcher, Bounds
 from ingestion.contract import Event
-from ingestion.errors import EXIT_SETTINGS, Halt
+from ingestion.errors import EXIT_SETTINGS, Fenced, Halt
 from ingestion.events import EventsSink
 from ingestion.flushing import Held, Job, insistently
 from ingestion.ledger import Partition
@@ -253,6 +253,28 @@ def test_a_lost_deduplication_log_doubles_nothing(claim, crowd, monkeypatch, row
     assert (loud["log_level"], loud["present"], loud["missing"]) == ("critical", rows or 100, 100 - (rows or 100))
     assert "rebuild_views --days" in loud["todo"]
     assert claim()[1] is None
+
+
+def test_two_owners_who_find_the_same_rows_missing_put_them_in_once(claim, crowd, monkeypatch) -> None:
+    """The first one's insert is under way when the partition goes to another, who cannot see its rows yet."""
+    events = crowd.events(100)
+    batch = messages(lines(events))
+    part, _ = claim()
+    half_inserted(part, batch, monkeypatch, rows=40)
+    forget_tokens("events")
+    slow, pending = claim()
+    insert = writer.insert
+
+    def late(body: bytes, token: str) -> None:
+        monkeypatch.setattr(writer, "insert", insert)
+        successor, same = claim()
+        EventsSink(doubt_tokens=True).redo(successor, same, batch)
+        insert(body, token)
+
+    monkeypatch.setattr(writer, "insert", late)
+    with pytest.raises(Fenced):
+        EventsSink(doubt_tokens=True).redo(slow, pending, batch)
+    oracle.assert_exact(ids(events), crowd.posts)
 
 
 def test_a_lost_log_that_nobody_notices_doubles(claim, crowd, monkeypatch) -> None:

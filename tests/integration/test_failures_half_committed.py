@@ -87,6 +87,33 @@ def test_rows_whose_token_alone_survived_are_put_in(sink, claim, crowd: Crowd, p
     assert clickhouse.query("SELECT name FROM system.tables WHERE name LIKE 'events_rest_%'") == []
 
 
+def test_rows_that_were_sent_alone_are_put_in_too(sink, claim, crowd: Crowd, prepared, monkeypatch) -> None:
+    """The tokens were in doubt, so what was missing was sent under another, and of that the token alone survived."""
+    events = crowd.events(100, event_time=clock.now())
+    stop_merges("events")
+    part, _ = claim()
+    batch = messages(lines(events))
+    insert = writer.insert
+
+    def dying(body: bytes, token: str) -> None:
+        raise Died
+
+    def dying_later(body: bytes, token: str) -> None:
+        insert(body, token)
+        raise Died
+
+    doubting = EventsSink(doubt_tokens=True)
+    for first, died in ((sink, dying), (doubting, dying_later)):
+        monkeypatch.setattr(writer, "insert", died)
+        with pytest.raises(Died):
+            first.flush(part, batch)
+    monkeypatch.setattr(writer, "insert", insert)
+    never_renamed(prepared, "events")
+    successor, pending = claim()
+    doubting.redo(successor, pending, batch)
+    oracle.assert_exact({event.event_id for event in events}, crowd.posts)
+
+
 def test_a_resend_that_is_believed_loses_them(sink, claim, crowd: Crowd, prepared, monkeypatch) -> None:
     """Negative control."""
     events = crowd.events(100, event_time=clock.now())
