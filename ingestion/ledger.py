@@ -22,6 +22,8 @@ from nova.errors import Transient
 
 log = structlog.get_logger(__name__)
 
+# "offs" in ASCII, apart from whoever else uses advisory locks.
+_LOCK_CLASS = 0x6F666673
 _NOTHING_PENDING: dict[str, Any] = {
     "pending_lo": None,
     "pending_hi": None,
@@ -89,10 +91,7 @@ def claim(
     """
     with answering(), transaction.atomic():
         _bury(consumer, topic, topic_id)
-        Offset.objects.bulk_create(
-            [Offset(consumer=consumer, topic=topic, topic_id=topic_id, partition=partition, next_offset=low)],
-            ignore_conflicts=True,
-        )
+        have_row(consumer, topic, topic_id, partition, low)
         row = Offset.objects.select_for_update().get(consumer=consumer, topic_id=topic_id, partition=partition)
         # The pending range starts at the next offset, so this covers both.
         if row.next_offset < low:
@@ -130,6 +129,24 @@ def claim(
         claims_since=row.claims_since,
     )
     return part, pending
+
+
+def have_row(consumer: str, topic: str, topic_id: str, partition: int, low: int) -> None:
+    """Make a partition's row unless there is one. To be called in a transaction; a new one waits for `no_new_rows`."""
+    where = {"consumer": consumer, "topic_id": topic_id, "partition": partition}
+    if not Offset.objects.filter(**where).exists():
+        _lock_rows("pg_advisory_xact_lock_shared")
+        Offset.objects.bulk_create([Offset(topic=topic, next_offset=low, **where)], ignore_conflicts=True)
+
+
+def no_new_rows() -> None:
+    """Until the caller's transaction ends nobody makes a row. Those that are there can be claimed."""
+    _lock_rows("pg_advisory_xact_lock")
+
+
+def _lock_rows(how: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {how}(%s, 0)", [_LOCK_CLASS])
 
 
 def _bury(consumer: str, topic: str, topic_id: str) -> None:

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 from django.db import transaction
 
+from ingestion import ledger
 from ingestion.ledger import answering
 from ingestion.models import Offset
 from nova import clock, kafka
@@ -116,18 +117,7 @@ def carry_out(consumer: str, moves: Sequence[Move]) -> None:
     with answering(), transaction.atomic():
         for move in moves:
             if move.at is None:
-                Offset.objects.bulk_create(
-                    [
-                        Offset(
-                            consumer=consumer,
-                            topic=move.topic,
-                            topic_id=move.topic_id,
-                            partition=move.partition,
-                            next_offset=move.low,
-                        )
-                    ],
-                    ignore_conflicts=True,
-                )
+                ledger.have_row(consumer, move.topic, move.topic_id, move.partition, move.low)
             seen = Offset.objects.filter(
                 consumer=consumer,
                 topic_id=move.topic_id,

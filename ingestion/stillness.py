@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from django.db import transaction
 
-from ingestion.ledger import answering
+from ingestion.ledger import answering, no_new_rows
 from ingestion.models import Offset
 from nova import topics
 from nova.errors import Transient
@@ -23,6 +23,8 @@ def still(patience: float = STILL_SECONDS) -> Iterator[None]:
     may have been lost before.
     """
     with answering(), transaction.atomic():
+        # A partition that nobody has read yet has no row that could be held.
+        no_new_rows()
         # Of all groups: each inserts into the same tables.
         rows = Offset.objects.filter(topic=topics.EVENTS)
         deadline = time.monotonic() + patience
