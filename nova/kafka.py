@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, NoReturn
 
@@ -81,6 +81,20 @@ def topic_ids(*names: str, timeout: float = 10) -> dict[str, str]:
     """
     described = admin().describe_topics(TopicCollection(list(names)), request_timeout=timeout)
     return {name: str(future.result().topic_id) for name, future in described.items()}
+
+
+def topic_ids_there(names: Collection[str], timeout: float = 10) -> dict[str, str]:
+    """As `topic_ids`, without those topics that do not exist."""
+    found: dict[str, str] = {}
+    if names:
+        described = admin().describe_topics(TopicCollection(list(names)), request_timeout=timeout)
+        for name, future in described.items():
+            try:
+                found[name] = str(future.result().topic_id)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+    return found
 
 
 def members(group: str, timeout: float = 10) -> int:

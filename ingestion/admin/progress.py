@@ -29,7 +29,7 @@ class OffsetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
         @admin.display(description="end")
         def end(row: Offset) -> int:
-            return live.get((row.topic, row.partition), row.high_watermark)
+            return lag.end(row, live)
 
         @admin.display(description="pending")
         def pending(row: Offset) -> str:
