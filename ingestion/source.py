@@ -34,6 +34,11 @@ SELECT 'pid ' || pid || coalesce(' (' || nullif(application_name, '') || ')', ''
 WHERE backend_xid IS NOT NULL AND pid != pg_backend_pid()
 UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts
 """
+# A row as JSON, what is nested in it as text.
+_FLAT = """
+(SELECT jsonb_object_agg(key, CASE WHEN jsonb_typeof(value) IN ('object', 'array') THEN to_jsonb(value::text)
+    ELSE value END)::text FROM jsonb_each(to_jsonb(t)))
+"""
 
 
 class Truncated(Transient):
@@ -113,14 +118,14 @@ def chunk(since: Horizon, after: UUID | None, size: int) -> list[dict[str, Any]]
     """The next `size` rows of the table behind the id `after`, in the order of PostgreSQL's ids, as `Row.from_bulk`
     takes them: as JSON, like Debezium's, so that both make the same row of it. Raises `Truncated`."""
     behind, values = ("WHERE id > %s", [after]) if after else ("", [])
-    return _rows(since, f"SELECT to_json(t)::text FROM {since.table} t {behind} ORDER BY id LIMIT {size:d}", values)
+    return _rows(since, f"{behind} ORDER BY id LIMIT {size:d}", values)
 
 
 def by_keys(since: Horizon, key: Mapping[str, str], keys: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """The rows with these keys, as far as there are any. key: PostgreSQL's type of each key column, by name. Raises
     `Truncated`."""
     asked, arrays = keys_in(key, keys)
-    return _rows(since, f"SELECT to_json(t)::text FROM {since.table} t WHERE {asked}", arrays)
+    return _rows(since, f"WHERE {asked}", arrays)
 
 
 def keys_in(key: Mapping[str, str], keys: Sequence[tuple[Any, ...]]) -> tuple[str, list[list[Any]]]:
@@ -129,15 +134,24 @@ def keys_in(key: Mapping[str, str], keys: Sequence[tuple[Any, ...]]) -> tuple[st
     return f"({', '.join(key)}) IN (SELECT * FROM unnest({arrays}))", [list(part) for part in zip(*keys, strict=True)]
 
 
-def _rows(since: Horizon, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+def _rows(since: Horizon, which: str, values: Sequence[Any]) -> list[dict[str, Any]]:
     # The read holds a lock that no TRUNCATE passes until the transaction ends.
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            found = [msgspec.json.decode(text) for (text,) in cursor.fetchall()]
+        found = _read(f"SELECT to_json(t)::text FROM {since.table} t {which}", values)
         if _file(since.table) != since.file:
             raise Truncated(f"{since.table} was truncated while its rows were read; it is to be read anew")
-        return found
+        try:
+            return [msgspec.json.decode(text) for text in found]
+        except RecursionError:
+            # Something is nested too deep to be read. As text, as the stream has it, it spoils its own row alone.
+            found = _read(f"SELECT {_FLAT} FROM {since.table} t {which}", values)
+            return [msgspec.json.decode(text) for text in found]
+
+
+def _read(sql: str, values: Sequence[Any]) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return [text for (text,) in cursor.fetchall()]
 
 
 def estimate(table: str, after: UUID | None = None) -> int:

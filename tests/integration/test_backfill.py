@@ -114,6 +114,21 @@ def test_an_interrupted_run_goes_on(world: World, number: int, code: int) -> Non
     assert same(world, [author])
 
 
+def test_a_row_that_is_nested_too_deep_is_refused_alone(world: World) -> None:
+    author = world.member()
+    posts(world, author, 3)
+    forget(author)
+    nested = "SELECT %s, 'deep', (repeat('[', 3000) || repeat(']', 3000))::jsonb"
+    world.sql(f"INSERT INTO posts (author_id, text, media) {nested}", author)
+    try:
+        ran = manage("backfill", "posts", "--restart")
+        assert ran.code == 0, ran.said
+        assert "1 refused (see the log)" in ran.said
+        assert world.count(f"posts_cdc FINAL WHERE author_id = '{author}'") == 3
+    finally:
+        world.sql("DELETE FROM posts WHERE author_id = %s AND text = 'deep'", author)
+
+
 def test_with_events_counts_what_was_missed_and_nothing_twice(world: World, apps: Apps) -> None:
     author, members = world.member(), [world.member() for _ in range(5)]
     post = world.post(author)
