@@ -116,11 +116,12 @@ def rebuild(
     """Compare these aggregates (None: all) with `events`, and put right what differs unless `dry_run`.
 
     days: only the last so many, today included; patience: seconds to wait for a batch under way; report: told each part
-    when it is done. Raises a `nova.errors` class; each part is put right at once or not at all, so it can be run again.
+    when it is done. Raises `ValueError` for an unknown name, a `nova.errors` class, or `DatabaseError`; each part is put
+    right at once or not at all, so it can be run again.
     """
     unknown = sorted(set(names or ()) - AGGREGATES.keys())
     if unknown:
-        raise Permanent(f"{', '.join(unknown)}: no aggregate; there are {', '.join(AGGREGATES)}")
+        raise ValueError(f"{', '.join(unknown)}: no aggregate; there are {', '.join(AGGREGATES)}")
     if settings.CLICKHOUSE_CLUSTER:
         raise Permanent("this command does not rebuild the aggregates of a cluster: its scratch table would be shared")
     outcomes = []

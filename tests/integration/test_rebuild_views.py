@@ -150,3 +150,10 @@ def test_unknown_names_are_told(world: World) -> None:
     ran = manage("rebuild_views", "no_such_view")
     assert ran.code == 1
     assert "post_counters" in ran.said
+
+
+@pytest.mark.parametrize("wrong", [["no_such_view"], ["--days", "0"], ["--days", "many"], ["--dry-run", "event_id"]])
+def test_a_wrong_argument_has_a_code_of_its_own(wrong: list[str]) -> None:
+    """1 says that something differs."""
+    ran = manage("rebuild_views", *wrong)
+    assert ran.code == 64, ran.said

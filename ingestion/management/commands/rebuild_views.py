@@ -3,11 +3,12 @@
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from rich.console import Console
 from rich.table import Table
 
 from ingestion import rebuild
-from ingestion.management.help import WithLines
+from ingestion.management.help import EXIT_UNKNOWN, EXIT_USAGE, WithLines, refuse_by_usage
 from ingestion.stillness import STILL_SECONDS
 from nova.errors import NovaError
 
@@ -18,18 +19,23 @@ LIMITS = f"""what can be rebuilt:
   user_author_90d              those days; older ones stay as they are
   post_counters                posts made after the first of those days; older ones have events that are gone
 Where something seems to differ, the events consumers are made to wait while that part is computed once more and put
-right (seconds; they go on by themselves)."""
+right (seconds; they go on by themselves).
+
+exit codes:
+  0  everything is as the events say, by now
+  1  something differs (with --dry-run)
+  3  a database did not answer, or a batch stayed half inserted: run it again
+  64 an argument is wrong, nothing was compared"""
+EXIT_DIFFERENT = 1
 
 
 class Command(BaseCommand):
-    help = (
-        "Compare the aggregates with what `events` says and put right what differs; safe while events stream in. Exits "
-        "with 1 when --dry-run finds something."
-    )
+    help = "Compare the aggregates with what `events` says and put right what differs; safe while events stream in."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, formatter_class=WithLines, **kwargs)
         parser.epilog = LIMITS
+        refuse_by_usage(parser)
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,7 +51,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         if options["days"] is not None and options["days"] < 1:
-            raise CommandError("--days must be at least 1")
+            raise CommandError("--days must be at least 1", returncode=EXIT_USAGE)
         console = Console(stderr=True)
         try:
             with console.status("comparing") as status:
@@ -56,8 +62,10 @@ class Command(BaseCommand):
                     patience=options["patience"],
                     report=lambda done: status.update(f"{done.name} {done.day or ''} compared"),
                 )
-        except NovaError as error:
-            raise CommandError(str(error)) from error
+        except ValueError as error:
+            raise CommandError(str(error), returncode=EXIT_USAGE) from error
+        except (NovaError, DatabaseError) as error:
+            raise CommandError(str(error), returncode=EXIT_UNKNOWN) from error
         wrong = [outcome for outcome in outcomes if outcome.wrong]
         if wrong:
             table = Table("aggregate", "day", "keys that differ", "mended")
@@ -67,5 +75,5 @@ class Command(BaseCommand):
             Console(file=cast(IO[str], self.stdout)).print(table)
         said = f"{len(outcomes):,} parts compared, {len(wrong):,} differed"
         if wrong and options["dry_run"]:
-            raise CommandError(said, returncode=1)
+            raise CommandError(said, returncode=EXIT_DIFFERENT)
         self.stdout.write(self.style.SUCCESS(said))

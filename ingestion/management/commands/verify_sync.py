@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentTypeError
 from collections import Counter
 from itertools import islice
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, cast
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ingestion import reconcile, recount
 from ingestion.decoders import ROWS
-from ingestion.management.help import WithLines
+from ingestion.management.help import EXIT_UNKNOWN, EXIT_USAGE, WithLines, refuse_by_usage
 from ingestion.reconcile import Report
 from ingestion.recount import Recount
 from nova.errors import NovaError
@@ -26,7 +26,6 @@ EXIT_CODES = """exit codes:
   2  something differed and has been repaired
   3  a database did not answer, nothing can be said
   64 an argument is wrong, nothing was compared"""
-EXIT_UNKNOWN, EXIT_USAGE = 3, 64
 _POSTS_SHOWN = 20
 
 
@@ -50,12 +49,7 @@ class Command(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, formatter_class=WithLines, **kwargs)
         parser.epilog = EXIT_CODES
-
-        def refuse(message: str) -> NoReturn:
-            # argparse has 2 for it, which says something else here.
-            parser.exit(EXIT_USAGE, f"{parser.format_usage()}{parser.prog}: error: {message}\n")
-
-        parser.error = refuse  # type: ignore[method-assign]
+        refuse_by_usage(parser)
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
