@@ -28,3 +28,4 @@ def test_the_letter_before_is_read_from_the_header():
     assert sweep._earlier([["trace", {"base64": "/w=="}]]) is None
     assert sweep._earlier([["nova.replay-of", {"base64": "/w=="}]]) is None
     assert sweep._earlier([["nova.replay-of", "seventeen"]]) is None
+    assert sweep._earlier([["nova.replay-of", "²"]]) is None
