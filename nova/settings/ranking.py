@@ -27,6 +27,12 @@ CANDIDATES_PER_SOURCE = env.whole("CANDIDATES_PER_SOURCE", 500, low=10, high=10_
 SNAPSHOT_POSTS = env.whole("SNAPSHOT_POSTS", 500, low=10, high=5000)
 SNAPSHOT_SOFT_SECONDS = env.whole("SNAPSHOT_SOFT_SECONDS", 60, low=1, high=86_400)
 SNAPSHOT_HARD_SECONDS = env.whole("SNAPSHOT_HARD_SECONDS", 900, low=2, high=604_800)
+if SNAPSHOT_SOFT_SECONDS >= SNAPSHOT_HARD_SECONDS:
+    env.problem(
+        "SNAPSHOT_SOFT_SECONDS",
+        f"{SNAPSHOT_SOFT_SECONDS} is not below SNAPSHOT_HARD_SECONDS ({SNAPSHOT_HARD_SECONDS}): a feed would be gone "
+        "before a new one is made. Set it to less, or the other to more",
+    )
 # A reader's snapshots, of those that they had a page of the ones used last; each takes about a third of a megabyte of
 # the cache.
 SNAPSHOTS_KEPT = env.whole("SNAPSHOTS_KEPT", 4, low=2, high=1000)

@@ -74,6 +74,7 @@ def test_a_value_that_begins_with_a_dollar_is_taken_as_it_stands() -> None:
         ("KAFKA_SASL_MECHANISM", "", {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}),
         ("KAFKA_SSL_CA", "/nowhere/ca.pem", {"KAFKA_SECURITY_PROTOCOL": "SSL"}),
         ("CSRF_TRUSTED_ORIGINS", "https://a.example,example.com", {}),
+        ("SNAPSHOT_SOFT_SECONDS", "900", {}),
     ],
 )
 def test_what_no_part_could_use_is_named_at_the_start(name: str, value: str, beside: dict[str, str]) -> None:
