@@ -20,6 +20,7 @@ class User(AbstractUser):
 
     class Meta:
         db_table = "users"
+        indexes = [models.Index(fields=["-date_joined", "-id"], name="users_by_joining", condition=Q(is_active=True))]
 
     def __str__(self) -> str:
         return self.display_name or self.username
@@ -57,11 +58,16 @@ class Post(_Row):
 class Follow(_Row):
     """`follower` reads what `followee` posts."""
 
-    follower = models.ForeignKey(User, on_delete=models.CASCADE, related_name="follows_out")
-    followee = models.ForeignKey(User, on_delete=models.CASCADE, related_name="follows_in")
+    # The indexes of lists begin with what a foreign key's own would hold.
+    follower = models.ForeignKey(User, on_delete=models.CASCADE, related_name="follows_out", db_index=False)
+    followee = models.ForeignKey(User, on_delete=models.CASCADE, related_name="follows_in", db_index=False)
 
     class Meta:
         db_table = "follows"
+        indexes = [
+            models.Index(fields=["follower", "-created_at", "-id"], name="follows_by_follower"),
+            models.Index(fields=["followee", "-created_at", "-id"], name="follows_by_followee"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["follower", "followee"], name="follows_natural_key"),
             models.CheckConstraint(condition=~Q(follower=F("followee")), name="follows_not_oneself"),
@@ -76,7 +82,7 @@ class _Reaction(_Row):
     a change record then tells whose post it was even after the post is gone."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="%(class)ss")
+    post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="%(class)ss", db_index=False)
     post_author = models.ForeignKey(
         User, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False, db_constraint=False
     )
@@ -88,6 +94,7 @@ class _Reaction(_Row):
 class Like(_Reaction):
     class Meta:
         db_table = "likes"
+        indexes = [models.Index(fields=["post", "-created_at", "-id"], name="likes_by_post")]
         constraints = [models.UniqueConstraint(fields=["user", "post"], name="likes_natural_key")]
 
     def __str__(self) -> str:
@@ -100,6 +107,7 @@ class Comment(_Reaction):
 
     class Meta:
         db_table = "comments"
+        indexes = [models.Index(fields=["post", "-created_at", "-id"], name="comments_by_post")]
 
     def __str__(self) -> str:
         return self.text[:60]
