@@ -15,7 +15,8 @@ from ingestion.errors import InvalidMessage
 from nova import clickhouse
 
 log = structlog.get_logger(__name__)
-_EVENTS_AT_ONCE = 5000
+# A broker acknowledges so many within `INTAKE_ACK_SECONDS`.
+EVENTS_AT_ONCE = 5000
 
 
 @dataclass
@@ -63,8 +64,8 @@ def event(row: Row, *, taken_back: bool, now: datetime) -> list[Event]:
 def publish(events: Iterable[Event]) -> None:
     """Write to the events topic and wait for the broker. Raises `Transient`; safe to repeat."""
     waiting = list(events)
-    for start in range(0, len(waiting), _EVENTS_AT_ONCE):
-        intake.publish(waiting[start : start + _EVENTS_AT_ONCE])
+    for start in range(0, len(waiting), EVENTS_AT_ONCE):
+        intake.publish(waiting[start : start + EVENTS_AT_ONCE])
 
 
 def _insert(rows: Sequence[Row]) -> None:

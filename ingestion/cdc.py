@@ -13,7 +13,7 @@ from confluent_kafka import Message
 from django.conf import settings
 from django.db import connection
 
-from ingestion import connector, dead_letters, envelope, ledger, preflight, reactions, truncation
+from ingestion import bulk, connector, dead_letters, envelope, ledger, preflight, reactions, truncation
 from ingestion.contract import Event
 from ingestion.decoders import ROWS, Row, encode
 from ingestion.effects import Effects, announce
@@ -21,7 +21,7 @@ from ingestion.errors import EXIT_SETTINGS, Halt, InvalidMessage
 from ingestion.ledger import Partition, Pending
 from ingestion.models import DeadLetter
 from ingestion.together import Together
-from nova import clickhouse, clock, kafka, topics
+from nova import clickhouse, clock, topics
 from nova.errors import Permanent, Transient
 from nova.kafka import offset_of
 from nova.metrics import CONSUMER_BATCH_ROWS, CONSUMER_BATCH_SECONDS, CONSUMER_DEAD_LETTERS, CONSUMER_ROWS
@@ -39,7 +39,8 @@ _APART_SECONDS = 0.08
 
 @dataclass
 class Batch:
-    """A decoded batch. truncated: (table, version) in order; limits: how many dead letters there were lately."""
+    """A decoded batch. truncated: (table, version) in order; limits: how many dead letters there were lately;
+    published: how many of the events the broker has acknowledged, in this try or an earlier one."""
 
     rows: list[Row] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Batch:
     letters: list[DeadLetter] = field(default_factory=list)
     effects: Effects = field(default_factory=Effects)
     limits: dead_letters.Limits = field(default_factory=dead_letters.Limits)
+    published: int = 0
 
 
 class CdcSink:
@@ -96,7 +98,7 @@ class CdcSink:
             if batch.rows:
                 self._tables[batch.rows[0].TABLE].submit(batch.rows)
             self._truncate(batch)
-            _publish(batch.events)
+            _publish_rest(batch)
         with CONSUMER_BATCH_SECONDS.labels(self.name, "ledger").time():
             ledger.advance(part, hi=offset_of(new[-1]), letters=batch.letters)
         dead_letters.note(part, batch.limits)
@@ -135,7 +137,7 @@ class CdcSink:
         for table, version in batch.truncated:
             log.warning("table_truncated", table=table, version=version)
             for rows in truncation.empty(table, version):
-                _publish(_taken_back(rows))
+                bulk.publish(_taken_back(rows))
 
     def _afterwards(self, part: Partition, batch: Batch) -> None:
         """What may be lost without harm: feeds learn of it by their age, dead letters are published later."""
@@ -178,7 +180,7 @@ def _store(rows: list[Row]) -> None:
     _insert(rows)
     if behind := truncation.behind_barrier(rows):
         _insert(behind)
-        _publish(_taken_back(behind))
+        bulk.publish(_taken_back(behind))
 
 
 def _insert(rows: list[Row]) -> None:
@@ -196,8 +198,8 @@ def _taken_back(rows: Iterable[Row]) -> list[Event]:
     ]
 
 
-def _publish(events: list[Event]) -> None:
-    """Write reactions to the events topic; returns when the broker has acknowledged them all."""
-    if events:
-        records = [(event.key(), event.line(), None) for event in events]
-        kafka.send(topics.EVENTS, records, timeout=settings.INTAKE_ACK_SECONDS)
+def _publish_rest(batch: Batch) -> None:
+    """Write a batch's reactions to the events topic, piece by piece: a slow broker would take the whole in no try."""
+    while piece := batch.events[batch.published : batch.published + bulk.EVENTS_AT_ONCE]:
+        bulk.publish(piece)
+        batch.published += len(piece)
