@@ -88,6 +88,7 @@ def wanted_config() -> dict[str, str]:
         "poll.interval.ms": "20",
         "producer.override.linger.ms": "5",
         "producer.override.acks": "all",
+        "producer.override.max.request.size": str(topics.LARGEST_CHANGE),
         # PostgreSQL may be away for any time: try again for ever, soon.
         "errors.max.retries": "-1",
         "errors.retry.delay.initial.ms": "300",

@@ -1,10 +1,13 @@
 """The topics: made once with the partitions, retention and replication that the settings ask for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     ResourceType,
@@ -18,26 +21,30 @@ HEARTBEAT = f"__debezium-heartbeat.{topics.CDC_PREFIX}"
 _HOUR_MS = 3_600_000
 # Dead letters wait for a person; the copy in the topic is for tools, the row in PostgreSQL is the one that counts.
 _DEAD_LETTER_HOURS = 24 * 30
+_LARGEST = "max.message.bytes"
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as it should be. retention: hours."""
+    """A topic as it should be. retention: hours; largest: bytes of a message, None for the broker's own bound."""
 
     name: str
     partitions: int
     retention: int
+    largest: int | None = None
 
     @property
     def config(self) -> dict[str, str]:
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention * _HOUR_MS)}
+        bound = {_LARGEST: str(self.largest)} if self.largest else {}
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention * _HOUR_MS), **bound}
 
 
 def wanted() -> list[Topic]:
     """Every topic of Nova, those that only Debezium writes and nobody reads (its heartbeats) included."""
     wide, hours = settings.KAFKA_PARTITIONS, settings.KAFKA_RETENTION_HOURS
     return [
-        *(Topic(name, wide, hours) for name in (topics.EVENTS, *topics.CDC)),
+        Topic(topics.EVENTS, wide, hours),
+        *(Topic(name, wide, hours, topics.LARGEST_CHANGE) for name in topics.CDC),
         *(Topic(name, 1, max(hours, _DEAD_LETTER_HOURS)) for name in (topics.DLQ_EVENTS, topics.DLQ_CDC)),
         Topic(HEARTBEAT, 1, 1),
         Topic(topics.of_table("cdc_heartbeat"), 1, 1),
@@ -63,6 +70,29 @@ def create() -> list[str]:
     return sorted(made)
 
 
+def widen() -> list[str]:
+    """Have the present topics take messages as large as they should; the names of those that did not. What else
+    differs, `differences` says. Raises as `create`."""
+    present = _present()
+    bounds = {topic.name: topic.largest for topic in wanted() if topic.largest and topic.name in present}
+    live = _configs(bounds)
+    narrow = {name: bound for name, bound in bounds.items() if int(live[name][_LARGEST].value or 0) < bound}
+    wider = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[ConfigEntry(_LARGEST, str(bound), incremental_operation=AlterConfigOpType.SET)],
+        )
+        for name, bound in narrow.items()
+    ]
+    for resource, future in (_admin().incremental_alter_configs(wider, request_timeout=30) if wider else {}).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            raise Permanent(f"Kafka refused to change the topic {resource.name}: {error.args[0].str()}") from error
+    return sorted(narrow)
+
+
 def differences() -> list[str]:
     """In what the present topics differ from the settings, one readable line each; missing ones included.
 
@@ -86,19 +116,22 @@ def differences() -> list[str]:
 
 
 def _config_differences(present: list[Topic]) -> list[str]:
-    resources = {ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in present}
-    if not resources:
-        return []
-    found = []
-    for resource, future in _admin().describe_configs(list(resources), request_timeout=30).items():
-        live = future.result()
-        topic = resources[resource]
-        found += [
-            f"{topic.name}: {key} is {live[key].value}, wanted {value}; change it with kafka-configs --alter"
-            for key, value in topic.config.items()
-            if live[key].value != value
-        ]
-    return sorted(found)
+    live = _configs(topic.name for topic in present)
+    return sorted(
+        f"{topic.name}: {key} is {live[topic.name][key].value}, wanted {value}; change it with kafka-configs --alter"
+        for topic in present
+        for key, value in topic.config.items()
+        if live[topic.name][key].value != value
+    )
+
+
+def _configs(names: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:
+    """The settings of topics that there are, by the topic's name and their own."""
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not asked:
+        return {}
+    answers = _admin().describe_configs(asked, request_timeout=30)
+    return {resource.name: future.result() for resource, future in answers.items()}
 
 
 def _present() -> dict[str, int]:

@@ -8,8 +8,9 @@ from nova.errors import NovaError
 
 class Command(BaseCommand):
     help = (
-        "Make the Kafka topics that are missing and say where the present ones differ from the settings. "
-        "Safe to run again. With --check nothing is made, and a difference exits with 1."
+        "Make the Kafka topics that are missing, let the present ones take messages as large as they should, and say "
+        "where else they differ from the settings. Safe to run again. With --check nothing is made, and a difference "
+        "exits with 1."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -18,11 +19,14 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         try:
             made = [] if options["check"] else topics_admin.create()
+            widened = [] if options["check"] else topics_admin.widen()
             different = topics_admin.differences()
         except NovaError as error:
             raise CommandError(f"the topics could not be made: {error}") from error
         for name in made:
             self.stdout.write(f"  {name}")
+        for name in widened:
+            self.stdout.write(f"  {name} takes larger messages now")
         for line in different:
             self.stderr.write(self.style.WARNING(line))
         if different and options["check"]:

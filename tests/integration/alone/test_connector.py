@@ -61,6 +61,17 @@ def test_a_connector_that_is_set_otherwise_is_refused_and_mended(alone: Alone, c
     assert alone.manage("setup_cdc", "--check").returncode == 0
 
 
+def test_a_row_of_megabytes_stops_nothing(alone: Alone) -> None:
+    """Written past Nova, which takes no such text. Its change holds it twice."""
+    author = alone.member()
+    large = alone.post(author)
+    alone.sql("UPDATE posts SET text = repeat('long ', 500000) WHERE id = %s", large)
+    alone.sql("UPDATE posts SET text = text || '.' WHERE id = %s", large)
+    later = alone.post(author)
+    wait_until(lambda: alone.has(later), "a later post")
+    wait_until(lambda: len(alone.text(large)) == 2_500_001, "the long text")
+
+
 def test_without_full_old_rows_nothing_starts(alone: Alone, consumer_ends) -> None:
     alone.sql("ALTER TABLE follows REPLICA IDENTITY DEFAULT")
     try:

@@ -1,0 +1,39 @@
+"""Topics that are there already, beside what they should be."""
+
+import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from ingestion import topics_admin
+from nova import kafka, topics
+from tests.integration.commands import manage
+
+pytestmark = pytest.mark.usefixtures("prepared")
+
+
+def set_bound(topic: str, size: int) -> None:
+    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    kafka.admin().incremental_alter_configs([resource])[resource].result(20)
+
+
+def test_a_topic_that_was_made_before_takes_large_changes_too() -> None:
+    topic = topics.of_table("blocks")
+    set_bound(topic, 1_048_588)
+    try:
+        checked = manage("migrate_topics", "--check")
+        assert (checked.code, f"{topic}: max.message.bytes is 1048588, wanted 8388608" in checked.said) == (1, True)
+        ran = manage("migrate_topics")
+        assert (ran.code, f"{topic} takes larger messages now" in ran.said) == (0, True), ran.said
+        assert topics_admin.differences() == []
+        assert topics_admin.widen() == []
+    finally:
+        set_bound(topic, topics.LARGEST_CHANGE)
+
+
+def test_a_larger_bound_of_the_operators_stays() -> None:
+    topic = topics.of_table("blocks")
+    set_bound(topic, 2 * topics.LARGEST_CHANGE)
+    try:
+        assert topics_admin.widen() == []
+    finally:
+        set_bound(topic, topics.LARGEST_CHANGE)
