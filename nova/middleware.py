@@ -62,8 +62,9 @@ def _marked(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
     return answer
 
 
-class BodyLengthMiddleware:
-    """Refuses a body of unannounced length (chunked): WSGI would hand it on as an empty one."""
+class ReadableMiddleware:
+    """Refuses what nobody behind it could read: a body of unannounced length (chunked), which WSGI would hand on as an
+    empty one, and a NUL in the query, which PostgreSQL's texts cannot hold."""
 
     sync_capable = True
     async_capable = True
@@ -75,11 +76,19 @@ class BodyLengthMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if "HTTP_TRANSFER_ENCODING" not in request.META or request.META.get("CONTENT_LENGTH"):
+        problem = _unreadable(request)
+        if problem is None:
             return self.get_response(request)
-        problem = Problem(411, Code.INVALID_REQUEST, "Send the body with a Content-Length, not chunked.")
         answer = error_response(request, problem)
         return _ready(answer) if self._async else answer
+
+
+def _unreadable(request: HttpRequest) -> Problem | None:
+    if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+        return Problem(411, Code.INVALID_REQUEST, "Send the body with a Content-Length, not chunked.")
+    if "%00" in request.META.get("QUERY_STRING", ""):
+        return Problem(400, Code.INVALID_REQUEST, "The query holds a NUL.")
+    return None
 
 
 async def _ready(answer: HttpResponseBase) -> HttpResponseBase:

@@ -41,8 +41,7 @@ def _context(request: HttpRequest, member: Person, **more: Any) -> dict[str, Any
 
 
 def _asked(request: HttpRequest) -> str:
-    # PostgreSQL takes no NUL in a text.
-    return request.GET.get("q", "").replace("\0", "").strip()[:100]
+    return request.GET.get("q", "").strip()[:100]
 
 
 def _members(query: str) -> dict[str, Any]:

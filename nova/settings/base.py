@@ -43,7 +43,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "nova.middleware.RequestIdMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
-    "nova.middleware.BodyLengthMiddleware",
+    "nova.middleware.ReadableMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -269,3 +269,9 @@ def test_a_last_letter_that_is_no_number_replays_nothing(staff, letter):
     post(staff(*ACTING), link, link, upto="9" * 5000)
     one.refresh_from_db()
     assert one.state == "waiting"
+
+
+@pytest.mark.parametrize("query", ["q=a%00b", "topic=%00", "state__exact=%00"])
+def test_a_nul_in_a_filter_is_refused(staff, query: str) -> None:
+    """PostgreSQL takes none in a text."""
+    assert staff(*LOOKING).get(f"{LIST}?{query}").status_code == 400
