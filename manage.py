@@ -2,6 +2,7 @@
 """Django's command line for Nova: `manage.py help` lists what it can do."""
 
 import os
+import signal
 import sys
 
 # Of a command that names no code of its own for it (as sysexits.h has it).
@@ -13,6 +14,8 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db import OperationalError
 
+    # Ends a command as an exception would, so that it cleans up; those that run for long have their own way to end.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:

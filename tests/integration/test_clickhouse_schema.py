@@ -15,7 +15,8 @@ from clickhouse_sql import memory, migrate, schema
 from clickhouse_sql.verify import differences
 from nova import clickhouse
 from nova.errors import Transient
-from tests.integration.commands import manage
+from tests.client import wait_until
+from tests.integration.commands import manage, started
 
 DATABASE = "nova_schema_test"
 
@@ -167,3 +168,21 @@ def test_a_second_migration_waits_for_the_first_however_short_a_statement_may_be
         ran = manage("migrate_clickhouse", DATABASE_STATEMENT_MS="1000")
         ends.join()
     assert ran.code == 0, ran.said
+
+
+def test_a_command_that_is_told_to_end_leaves_nothing(prepared: Any) -> None:
+    """SIGTERM ends any command as an exception does: here with a database for the comparison half made."""
+
+    def made() -> list[tuple[str]]:
+        return clickhouse.query("SELECT name FROM system.databases WHERE startsWith(name, 'nova_verify_')")
+
+    process = started("verify_clickhouse")
+    wait_until(lambda: bool(made()), "the comparison to begin")
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, made()) == (143, []), said
+
+
+def test_whether_it_differs_is_not_known_without_clickhouse(prepared: Any) -> None:
+    ran = manage("verify_clickhouse", CLICKHOUSE_URL="clickhouse://default@127.0.0.1:1/nothing")
+    assert (ran.code, "could not be asked" in ran.said) == (3, True), ran.said

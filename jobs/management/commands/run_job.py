@@ -1,8 +1,4 @@
-import signal
-import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -42,7 +38,7 @@ class Command(BaseCommand):
 
     def _run(self, job: Job, *, dry_run: bool) -> None:
         ticket = Ticket(number=f"by-hand-{uuid.uuid4()}", by=operators.name(), dry_run=dry_run)
-        with _ended_by_sigterm(), self._bar() as bar:
+        with self._bar() as bar:
             line = bar.add_task(job.name, total=None)
             try:
                 done = runner.run(job, ticket, lambda count, of: bar.update(line, completed=count, total=of))
@@ -78,13 +74,3 @@ class Command(BaseCommand):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(stderr=True)
         return Progress(*columns, console=console, disable=not console.is_terminal)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as an exception would, so that the run is noted as ended."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
