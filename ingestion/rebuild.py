@@ -116,7 +116,7 @@ def rebuild(
     """Compare these aggregates (None: all) with `events`, and put right what differs unless `dry_run`.
 
     days: only the last so many, today included; patience: seconds to wait for a batch under way; report: told each part
-    when it is done. Raises `ValueError` for an unknown name, a `nova.errors` class, or `DatabaseError`; each part is put
+    when it is done. Raises `ValueError` for an unknown name, a `nova.errors` class or `DatabaseError`; each part is put
     right at once or not at all, so it can be run again.
     """
     unknown = sorted(set(names or ()) - AGGREGATES.keys())

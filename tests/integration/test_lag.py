@@ -14,7 +14,12 @@ pytestmark = pytest.mark.usefixtures("prepared")
 
 def row(topic: str, topic_id: str, partition: int, *, next_offset: int) -> Offset:
     return Offset(
-        consumer="events", topic=topic, topic_id=topic_id, partition=partition, next_offset=next_offset, high_watermark=9
+        consumer="events",
+        topic=topic,
+        topic_id=topic_id,
+        partition=partition,
+        next_offset=next_offset,
+        high_watermark=9,
     )
 
 

@@ -118,7 +118,7 @@ def test_half_a_batch_is_not_taken_for_a_whole_one(world: World, group: str) -> 
     )
     try:
         ran = manage("rebuild_views", "event_ids", "--patience", "2", *RECENT)
-        assert ran.code == 1
+        assert ran.code == 3
         assert "stays half inserted" in ran.said
         assert set(oracle.miscounted(crowd.posts)) == {"event_ids"}
     finally:
@@ -148,11 +148,11 @@ def test_a_replaced_day_still_knows_what_it_absorbed(world: World) -> None:
 
 def test_unknown_names_are_told(world: World) -> None:
     ran = manage("rebuild_views", "no_such_view")
-    assert ran.code == 1
+    assert ran.code == 64
     assert "post_counters" in ran.said
 
 
-@pytest.mark.parametrize("wrong", [["no_such_view"], ["--days", "0"], ["--days", "many"], ["--dry-run", "event_id"]])
+@pytest.mark.parametrize("wrong", [["--days", "0"], ["--days", "many"], ["--since", "yesterday"]])
 def test_a_wrong_argument_has_a_code_of_its_own(wrong: list[str]) -> None:
     """1 says that something differs."""
     ran = manage("rebuild_views", *wrong)
