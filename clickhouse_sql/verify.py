@@ -5,13 +5,16 @@ so a default that a server version adds, or another way to write the same type, 
 """
 
 import secrets
+import time
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from clickhouse_sql import cluster, memory, schema
 from nova import clickhouse
+from nova.errors import Transient
 
+_DROP_SECONDS = 5.0
 _TABLES = """
 SELECT name, engine, engine_full, partition_key, sorting_key, primary_key, as_select, create_table_query
 FROM system.tables WHERE database = {db:String} AND name NOT LIKE '.inner%' AND name != 'schema_changes'
@@ -45,8 +48,8 @@ def differences() -> list[Difference]:
     Raises `nova.errors.NovaError` when ClickHouse cannot be asked.
     """
     scratch, name = f"nova_verify_{secrets.token_hex(6)}", settings.CLICKHOUSE_CLUSTER
-    clickhouse.command(f"CREATE DATABASE `{scratch}`")
     try:
+        clickhouse.command(f"CREATE DATABASE `{scratch}`")
         for script in schema.declared():
             # The scratch database is on this host alone, of a cluster too.
             for statement in (cluster.render(script, name, everywhere=False) if name else script).statements:
@@ -56,13 +59,26 @@ def differences() -> list[Difference]:
             clickhouse.command(memory.statement({**settings.CLICKHOUSE, "database": scratch}), database=scratch)
         wanted = _facts(scratch)
     finally:
-        clickhouse.command(f"DROP DATABASE IF EXISTS `{scratch}` SYNC")
+        _drop(scratch)
     found = _facts(settings.CLICKHOUSE["database"])
     return [
         Difference(table, what, found.get((table, what), ""), wanted.get((table, what), ""))
         for table, what in sorted(found.keys() | wanted.keys())
         if found.get((table, what), "") != wanted.get((table, what), "")
     ]
+
+
+def _drop(scratch: str) -> None:
+    deadline = time.monotonic() + _DROP_SECONDS
+    while True:
+        try:
+            clickhouse.command(f"DROP DATABASE IF EXISTS `{scratch}` SYNC")
+            return
+        except Transient:
+            # The server may still be at the statement that we left when we were told to end.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _facts(database: str) -> dict[tuple[str, str], str]:

@@ -76,7 +76,9 @@ def widen() -> list[str]:
     present = _present()
     bounds = {topic.name: topic.largest for topic in wanted() if topic.largest and topic.name in present}
     live = _configs(bounds)
-    narrow = {name: bound for name, bound in bounds.items() if int(live[name][_LARGEST].value or 0) < bound}
+    narrow = {
+        name: bound for name, bound in bounds.items() if not _is_right(_LARGEST, live[name][_LARGEST].value, str(bound))
+    }
     wider = [
         ConfigResource(
             ResourceType.TOPIC,
@@ -121,8 +123,12 @@ def _config_differences(present: list[Topic]) -> list[str]:
         f"{topic.name}: {key} is {live[topic.name][key].value}, wanted {value}; change it with kafka-configs --alter"
         for topic in present
         for key, value in topic.config.items()
-        if live[topic.name][key].value != value
+        if not _is_right(key, live[topic.name][key].value, value)
     )
+
+
+def _is_right(key: str, live: str | None, wanted: str) -> bool:
+    return int(live or 0) >= int(wanted) if key == _LARGEST else live == wanted
 
 
 def _configs(names: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:

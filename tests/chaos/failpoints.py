@@ -46,7 +46,7 @@ CDC = (
     Failpoint("decoded", "ingestion.cdc:CdcSink.decode", "after"),
     Failpoint("insert", "ingestion.cdc:_insert", "during"),
     Failpoint("inserted", "ingestion.cdc:_insert", "after"),
-    Failpoint("publish", "ingestion.cdc:_publish", "during"),
+    Failpoint("publish", "ingestion.bulk:publish", "during"),
     Failpoint("advance", "ingestion.ledger:advance", "after"),
 )
 REDO = EVENTS[-1]

@@ -20,7 +20,7 @@ from jobs import drift, lock, runner
 from jobs.models import JobRun, JobState, Outcome
 from jobs.registry import BY_NAME, JOBS
 from jobs.runner import Ticket
-from nova import clickhouse, clock, metrics, redis
+from nova import clickhouse, clock, kafka, metrics, redis, topics
 from ranking import trending
 from tests.feeds import Feeds, member
 from tests.jobs import come, letter, run_job, state
@@ -149,9 +149,11 @@ def test_the_watch_misses_the_slot(feeds: Feeds, settings) -> None:
 def test_the_watch_reads_a_slot_and_the_lag(feeds: Feeds, settings) -> None:
     settings.CDC_SLOT = f"test_{uuid4().hex[:8]}"
     settings.WATCH_LAG = 1000
-    Offset.objects.create(
-        consumer="test", topic=f"gone-{uuid4().hex}", topic_id="x", partition=0, next_offset=10, high_watermark=5000
-    )
+    # A partition whose end Kafka cannot tell; and a topic that is no more, of which nothing is left to read.
+    for topic, topic_id in ((topics.EVENTS, kafka.topic_ids(topics.EVENTS)[topics.EVENTS]), (f"gone-{uuid4()}", "x")):
+        Offset.objects.create(
+            consumer="test", topic=topic, topic_id=topic_id, partition=999, next_offset=10, high_watermark=5000
+        )
     # A slot cannot be made in a transaction that has written, as a test's has.
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as own:
         own.execute("SELECT pg_create_physical_replication_slot(%s, true)", [settings.CDC_SLOT])

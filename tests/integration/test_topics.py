@@ -35,5 +35,6 @@ def test_a_larger_bound_of_the_operators_stays() -> None:
     set_bound(topic, 2 * topics.LARGEST_CHANGE)
     try:
         assert topics_admin.widen() == []
+        assert topics_admin.differences() == []
     finally:
         set_bound(topic, topics.LARGEST_CHANGE)
