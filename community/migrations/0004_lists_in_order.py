@@ -1,13 +1,10 @@
-"""Indexes in the order of lists: without them a page of a million followers sorts them all.
-
-Made beside the running community, however long that takes: a try that failed leaves an index that is not valid, which
-is to be dropped (`\\d follows` shows it) before the next try.
-"""
+"""Indexes in the order of lists: without them a page of a million followers sorts them all."""
 
 import django.db.models.deletion
 from django.conf import settings
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from nova.indexes import DropOwnIndex, MakeIndex
 
 
 class Migration(migrations.Migration):
@@ -17,31 +14,30 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunSQL("SET statement_timeout = 0", "SET statement_timeout = 0"),
-        AddIndexConcurrently(
+        MakeIndex(
             model_name="comment",
             index=models.Index(fields=["post", "-created_at", "-id"], name="comments_by_post"),
         ),
-        AddIndexConcurrently(
+        MakeIndex(
             model_name="follow",
             index=models.Index(fields=["follower", "-created_at", "-id"], name="follows_by_follower"),
         ),
-        AddIndexConcurrently(
+        MakeIndex(
             model_name="follow",
             index=models.Index(fields=["followee", "-created_at", "-id"], name="follows_by_followee"),
         ),
-        AddIndexConcurrently(
+        MakeIndex(
             model_name="like",
             index=models.Index(fields=["post", "-created_at", "-id"], name="likes_by_post"),
         ),
-        AddIndexConcurrently(
+        MakeIndex(
             model_name="user",
             index=models.Index(
                 condition=models.Q(is_active=True), fields=["-date_joined", "-id"], name="users_by_joining"
             ),
         ),
         # The new ones begin with the same columns.
-        migrations.AlterField(
+        DropOwnIndex(
             model_name="comment",
             name="post",
             field=models.ForeignKey(
@@ -51,7 +47,7 @@ class Migration(migrations.Migration):
                 to="community.post",
             ),
         ),
-        migrations.AlterField(
+        DropOwnIndex(
             model_name="follow",
             name="followee",
             field=models.ForeignKey(
@@ -61,7 +57,7 @@ class Migration(migrations.Migration):
                 to=settings.AUTH_USER_MODEL,
             ),
         ),
-        migrations.AlterField(
+        DropOwnIndex(
             model_name="follow",
             name="follower",
             field=models.ForeignKey(
@@ -71,7 +67,7 @@ class Migration(migrations.Migration):
                 to=settings.AUTH_USER_MODEL,
             ),
         ),
-        migrations.AlterField(
+        DropOwnIndex(
             model_name="like",
             name="post",
             field=models.ForeignKey(
@@ -81,5 +77,4 @@ class Migration(migrations.Migration):
                 to="community.post",
             ),
         ),
-        migrations.RunSQL("RESET statement_timeout", "RESET statement_timeout"),
     ]
