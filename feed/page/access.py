@@ -64,10 +64,19 @@ def looking(view: View) -> View:
 
 def acting(view: View) -> View:
     """A write as a member (POST only); what goes wrong is said in the notice line instead of breaking the page."""
+    return _posted(view, may_act)
+
+
+def opening(view: View) -> View:
+    """The same for what is asked by POST, and open to who may only look."""
+    return _posted(view, may_look)
+
+
+def _posted(view: View, may: Callable[[HttpRequest], bool]) -> View:
 
     @wraps(view)
     def answered(request: HttpRequest, member: UUID, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method != "POST" or not may_act(request):
+        if request.method != "POST" or not may(request):
             raise Http404
         try:
             response = view(request, member, *args, **kwargs)

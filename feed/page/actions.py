@@ -15,7 +15,7 @@ from rest_framework.exceptions import ValidationError
 from community import services
 from community.serializers import LONGEST_COMMENT, LONGEST_POST
 from feed.page import directory, reads
-from feed.page.access import Notice, acting, may_act
+from feed.page.access import Notice, acting, may_act, opening
 from feed.page.cards import Person, stranger
 from ingestion import intake
 from nova import clock
@@ -126,10 +126,12 @@ def comment(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
     return trigger_client_event(_detail(request, member, post), "pulse:soon")
 
 
-@acting
+@opening
 def open_post(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
-    """The whole text and the comments; the view is told to the intake as any client would tell it."""
-    _tell_view(member, post)
+    """The whole text and the comments; the view is told to the intake as any client would tell it. Who may only look
+    leaves no trace."""
+    if may_act(request):
+        _tell_view(member, post)
     return _detail(request, member, post)
 
 

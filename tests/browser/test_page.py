@@ -340,6 +340,9 @@ def test_staff_may_look_but_act_only_with_that_permission(
     expect(_card(page, post)).to_be_visible()
     expect(page.get_by_text("You may look, but not act")).to_be_visible()
     expect(_card(page, post).get_by_role("button", name="likes")).to_have_count(0)
+    _card(page, post).get_by_role("button", name="Open").click()
+    expect(_card(page, post).get_by_text("No comments yet.")).to_be_visible()
+    expect(_card(page, post).get_by_label("Comment as")).to_have_count(0)
 
     page.context.clear_cookies()
     page.goto(f"{plain_web.url}/?as={reader}")
