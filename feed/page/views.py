@@ -105,10 +105,11 @@ def pulse(request: HttpRequest, member: UUID) -> HttpResponse:
 @require_GET
 @looking
 def stream(request: HttpRequest, member: UUID) -> HttpResponse:
-    """Leads to the member's event stream, with a ticket that opens it once."""
+    """Leads to the member's event stream, with a ticket that opens it once. It takes none of the places that the member
+    has for their own."""
     last = request.headers.get("Last-Event-ID", "")
     try:
-        ticket = tickets.issue(member)
+        ticket = tickets.issue(member, is_service=True)
     except RedisError:
         return HttpResponse(status=503, headers={"Retry-After": "2"})
     return redirect(tickets.address(ticket, since=request.GET.get("since", ""), last_event_id=last))

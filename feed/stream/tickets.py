@@ -25,7 +25,7 @@ def _key(ticket: str) -> str:
 def issue(viewer: UUID, *, is_service: bool = False) -> str:
     """A ticket for one stream of this viewer within `STREAM_TICKET_SECONDS`. Raises `redis.RedisError`.
 
-    is_service: a service opens it for the viewer, and takes none of their places.
+    is_service: a service, or who looks through the viewer's eyes, opens it and takes none of their places.
     """
     ticket = secrets.token_urlsafe(32)
     holder = f"{viewer} {_SERVICE}" if is_service else str(viewer)

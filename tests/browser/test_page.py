@@ -4,6 +4,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import requests
+import urllib3
 from playwright.sync_api import Locator, Page, Route, expect
 
 from embedded.testing import Stack
@@ -313,6 +314,19 @@ def test_works_without_javascript(apps: Apps, world: World, page: Page) -> None:
     _open(page, apps, reader)
     _card(page, post).get_by_role("button", name="likes").click()
     expect(_card(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")
+
+
+def test_looking_takes_none_of_the_members_own_streams(page: Page, apps: Apps, world: World) -> None:
+    _, reader = _befriended(world)
+    with page.expect_response(lambda answer: "/api/feed/stream" in answer.url):
+        _open(page, apps, reader)
+    own = {"Authorization": f"Bearer {world.api.token(reader)}"}
+    with urllib3.PoolManager(retries=urllib3.Retry(respect_retry_after_header=False)) as http:
+        held = [
+            http.request("GET", f"{apps.url}/api/feed/stream", headers=own, preload_content=False, timeout=30)
+            for _ in range(3)
+        ]
+        assert [stream.status for stream in held] == [200] * 3
 
 
 def test_without_the_demo_strangers_are_sent_to_log_in(
