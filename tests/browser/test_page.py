@@ -316,6 +316,36 @@ def test_works_without_javascript(apps: Apps, world: World, page: Page) -> None:
     expect(_card(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_follow_by_keyboard_keeps_the_focus(page: Page, apps: Apps, world: World) -> None:
+    author, reader = _befriended(world)
+    post = world.post(author)
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+    _card(page, post).get_by_role(
+        "link", name=world.sql_one("SELECT username FROM users WHERE id = %s", author)
+    ).focus()
+    page.keyboard.press("Tab")
+    expect(_card(page, post).get_by_role("button", name="Unfollow")).to_be_focused()
+    page.keyboard.press("Enter")
+    button = _card(page, post).locator("form.follow button")
+    expect(button).to_have_text("Follow")
+    expect(button).to_be_focused()
+
+
+def test_a_feed_is_not_replaced_under_who_walks_it_by_keyboard(page: Page, apps: Apps, world: World) -> None:
+    author, reader = _befriended(world)
+    post = world.post(author)
+    world.wait_in_feed(reader, post)
+    _open(page, apps, reader)
+    _card(page, post).get_by_role(
+        "link", name=world.sql_one("SELECT username FROM users WHERE id = %s", author)
+    ).focus()
+    page.keyboard.press("Tab")
+    world.post(author)
+    expect(page.get_by_role("button", name="1 new post")).to_be_visible()
+    expect(_card(page, post).get_by_role("button", name="Unfollow")).to_be_focused()
+
+
 def test_looking_takes_none_of_the_members_own_streams(page: Page, apps: Apps, world: World) -> None:
     _, reader = _befriended(world)
     with page.expect_response(lambda answer: "/api/feed/stream" in answer.url):

@@ -4,11 +4,11 @@
   const at = (selector) => document.querySelector(selector);
   const newer = () => at("#newer");
 
-  // A reader who has scrolled down, opened a post or begun to type must not have the page pulled away.
+  // A reader who has scrolled down, opened a post, begun to type or walks by keyboard must not have the page pulled away.
   const busy = () =>
     window.scrollY > 160 ||
     at(".comments, .dots[open]") !== null ||
-    (document.activeElement !== null && at("#feed")?.contains(document.activeElement) && document.activeElement.matches("input"));
+    (document.activeElement !== null && at("#feed")?.contains(document.activeElement) && document.activeElement.matches("input, :focus-visible"));
 
   const refresh = () => {
     newer().hidden = true;
@@ -120,6 +120,19 @@
         shown.classList.add("changed");
       }
     }
+  });
+
+  // The button that follows somebody is replaced wherever it stands: the focus goes to the one that stands there now.
+  let held = null;
+  document.addEventListener("htmx:beforeSwap", () => {
+    const form = document.activeElement?.closest("form.follow");
+    const same = form && `.${[...form.classList].find((name) => name.startsWith("rel-"))} button`;
+    held = form && { same, place: [...document.querySelectorAll(same)].indexOf(document.activeElement) };
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (held !== null && document.activeElement === document.body)
+      document.querySelectorAll(held.same)[held.place]?.focus({ preventScroll: true });
+    held = null;
   });
 
   // "Show more" is gone after the click: go on reading at the first post it brought. The pulse may settle before that.
