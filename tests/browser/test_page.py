@@ -359,6 +359,16 @@ def test_looking_takes_none_of_the_members_own_streams(page: Page, apps: Apps, w
         assert [stream.status for stream in held] == [200] * 3
 
 
+def test_a_page_that_is_shown_no_more_says_so(
+    page: Page, plain_web: Apps, world: World, staff: Callable[..., str]
+) -> None:
+    page.goto(f"{plain_web.url}/?as={world.member()}")
+    log_in(page, staff("feed.view_as_member"))
+    expect(page.locator("#pulse")).to_be_visible()
+    page.context.clear_cookies()
+    expect(page.get_by_text("Load it again")).to_be_visible()
+
+
 def test_without_the_demo_strangers_are_sent_to_log_in(
     page: Page, plain_web: Apps, world: World, staff: Callable[..., str]
 ) -> None:

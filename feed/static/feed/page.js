@@ -101,6 +101,10 @@
     if (xhr.status >= 400 && xhr.getResponseHeader("HX-Retarget") === null) {
       event.detail.shouldSwap = false;
       if (requestConfig.verb !== "get" || xhr.status >= 500) say(`That did not work (${xhr.status}). Try again in a moment.`);
+      else if (requestConfig.elt.id === "pulse") {
+        lost = true;
+        say(`This page is told nothing any more (${xhr.status}). Load it again.`);
+      }
     } else if (lost) {
       lost = false;
       at("#notice").replaceChildren();
