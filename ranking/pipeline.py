@@ -49,6 +49,7 @@ __all__ = [
     "ready",
     "refresh_trending",
     "trending",
+    "usual_algorithm",
     "why",
 ]
 
@@ -180,6 +181,11 @@ def trending(viewer_id: UUID, window: str, limit: int, now: datetime | None = No
 def refresh_trending(window: str, now: datetime) -> int:
     """Work a window's list out for everyone and keep it; how many posts it has. Raises a `nova.errors` class."""
     return hotlist.refresh(window, now)
+
+
+def usual_algorithm(viewer_id: UUID) -> str:
+    """How the viewer's feed is made while nothing is down: "ch" or "time", by `FEED_CH_PERCENT`."""
+    return split.algorithm_of(str(viewer_id))
 
 
 def breaker_state() -> str:

@@ -25,10 +25,11 @@ MOST_LIVE = 100
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a feed was made, as the line below the page's head says it. latency_ms: what ranking took on the server;
-    experiment: whose weights ranked it, "" for the settings'."""
+    """How a feed was made, as the line below the page's head says it. usual: the algorithm while nothing is down;
+    latency_ms: what ranking took on the server; experiment: whose weights ranked it, "" for the settings'."""
 
     algorithm: str
+    usual: str
     cache_hit: bool
     snapshot: str
     age: str
@@ -38,8 +39,8 @@ class Status:
     experiment: str
 
     @property
-    def ranked(self) -> bool:
-        return self.algorithm == pipeline.CH
+    def fell_back(self) -> bool:
+        return self.algorithm != self.usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def _read(member: UUID, cursor: str | None, limit: int) -> tuple[pipeline.Page, 
     age = moment_text((clock.now() - datetime.fromisoformat(page.generated_at)).total_seconds())
     return page, Status(
         algorithm=page.algorithm,
+        usual=pipeline.usual_algorithm(member),
         cache_hit=page.cache_hit,
         snapshot=page.snapshot,
         age=age,

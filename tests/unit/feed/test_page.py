@@ -1,0 +1,53 @@
+"""What the page says of a feed, and how it is asked, without any engine."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.template.loader import render_to_string
+
+from feed.page import directory, reads
+from feed.page.cards import Relations, stranger
+from ranking import pipeline
+
+POST = {
+    "id": str(uuid4()),
+    "author": {"id": str(uuid4()), "username": "gita", "display_name": "Gita"},
+    "created_at": "2026-11-29T09:00:00Z",
+    "text": "Good morning",
+    "media": [],
+    "counts": {},
+    "seen": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = pipeline.Page(
+        items=(json.dumps(POST).encode(),),
+        cursor=None,
+        has_more=False,
+        cache_hit=True,
+        algorithm=pipeline.TIME,
+        snapshot="0" * 20,
+        snapshot_replaced=False,
+        generated_at="2026-11-29T09:00:00Z",
+        stale=False,
+    )
+    monkeypatch.setattr(pipeline, "page", lambda *_, **__: page)
+    monkeypatch.setattr(pipeline, "breaker_state", lambda: "closed")
+    monkeypatch.setattr(directory, "relations", lambda *_: Relations())
+
+
+def shown(member: UUID) -> str:
+    context = {"member": stranger(member), "may_act": False, **reads.read(member)}
+    return render_to_string("feed/_feed.html", context) + render_to_string("feed/_status.html", context)
+
+
+@pytest.mark.parametrize(("percent", "fails"), [(100, True), (0, False)])
+def test_order_of_time_is_an_outage_only_for_whom_feeds_are_ranked(settings: Any, percent: int, fails: bool) -> None:
+    settings.FEED_CH_PERCENT = percent
+    page = shown(uuid4())
+    assert ("ClickHouse does not answer" in page) is fails
+    assert ('<div class="warn" title="ch: ' in page) is fails
