@@ -1,6 +1,7 @@
 """What the page says of a feed, and how it is asked, without any engine."""
 
 import json
+import re
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -51,3 +52,10 @@ def test_order_of_time_is_an_outage_only_for_whom_feeds_are_ranked(settings: Any
     page = shown(uuid4())
     assert ("ClickHouse does not answer" in page) is fails
     assert ('<div class="warn" title="ch: ' in page) is fails
+
+
+def test_a_pulse_asks_for_no_more_posts_than_it_is_told_of() -> None:
+    """Whoever has read on for long would ask by an address that no proxy takes."""
+    bound = re.search(r'hx-include="#shown, ([^"]*)"', shown(uuid4()))
+    assert bound
+    assert f"li:nth-child(-n+{reads.MOST_LIVE}) " in bound[1]
