@@ -51,7 +51,7 @@ def looking(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not may_look(request):
-            if request.user.is_authenticated or request.method != "GET" or is_fragment(request):
+            if request.user.is_authenticated or request.method not in {"GET", "HEAD"} or is_fragment(request):
                 raise Http404
             return redirect_to_login(request.get_full_path(), reverse(settings.LOGIN_URL))
         response = view(request, *args, **kwargs)

@@ -11,7 +11,7 @@ from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_safe
 from django_htmx.http import trigger_client_event
 from redis.exceptions import RedisError
 
@@ -51,7 +51,7 @@ def _members(query: str) -> dict[str, Any]:
         return {"members": [], "q": query, "notice": Notice("Members cannot be read at the moment.", "bad")}
 
 
-@require_GET
+@require_safe
 @looking
 def home(request: HttpRequest) -> HttpResponse:
     """`?as=` names the member; in the demo somebody is chosen at once. `?cursor=` is for those without JavaScript."""
@@ -73,14 +73,14 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "feed/page.html", context)
 
 
-@require_GET
+@require_safe
 @looking
 def members(request: HttpRequest) -> HttpResponse:
     """The chooser's list while one types."""
     return render(request, "feed/_members.html", _members(_asked(request)))
 
 
-@require_GET
+@require_safe
 @looking
 def feed(request: HttpRequest, member: UUID) -> HttpResponse:
     """The first page of posts, or with `?cursor=` those that follow."""
@@ -90,7 +90,7 @@ def feed(request: HttpRequest, member: UUID) -> HttpResponse:
     return render(request, "feed/_posts.html" if cursor else "feed/_feed.html", context)
 
 
-@require_GET
+@require_safe
 @looking
 def pulse(request: HttpRequest, member: UUID) -> HttpResponse:
     """Asked every two seconds: how the feed is made now, what the first posts count, and whether the feed changed."""
@@ -120,21 +120,21 @@ def _posts_shown(request: HttpRequest) -> list[UUID]:
     return [UUID(text) for text in given if _UUID.fullmatch(text)]
 
 
-@require_GET
+@require_safe
 @looking
 def trending(request: HttpRequest, member: UUID) -> HttpResponse:
     context = {"member": stranger(member), "trending": reads.trending(member)}
     return render(request, "feed/_trending.html", context)
 
 
-@require_GET
+@require_safe
 @looking
 def why(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
     """Whether a post is in the feed, why not, and what would bring it in."""
     return render(request, "feed/_place.html", reads.why(member, post))
 
 
-@require_GET
+@require_safe
 @looking
 def people(request: HttpRequest, member: UUID) -> HttpResponse:
     """Members to follow, by name or a few that the viewer does not follow yet."""
@@ -147,7 +147,7 @@ def people(request: HttpRequest, member: UUID) -> HttpResponse:
     return render(request, "feed/_people.html", context)
 
 
-@require_GET
+@require_safe
 @looking
 def hidden(request: HttpRequest, member: UUID) -> HttpResponse:
     """Whom the viewer muted or blocked."""

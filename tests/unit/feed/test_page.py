@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.template.loader import render_to_string
+from django.test import RequestFactory
 
-from feed.page import directory, reads
+from feed.page import directory, reads, views
 from feed.page.cards import Relations, stranger
 from ranking import pipeline
 
@@ -24,7 +25,8 @@ POST = {
 
 
 @pytest.fixture(autouse=True)
-def _no_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_engines(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.DEMO = True
     page = pipeline.Page(
         items=(json.dumps(POST).encode(),),
         cursor=None,
@@ -39,6 +41,7 @@ def _no_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "page", lambda *_, **__: page)
     monkeypatch.setattr(pipeline, "breaker_state", lambda: "closed")
     monkeypatch.setattr(directory, "relations", lambda *_: Relations())
+    monkeypatch.setattr(directory, "search", lambda _: [])
 
 
 def shown(member: UUID) -> str:
@@ -59,3 +62,9 @@ def test_a_pulse_asks_for_no_more_posts_than_it_is_told_of() -> None:
     bound = re.search(r'hx-include="#shown, ([^"]*)"', shown(uuid4()))
     assert bound
     assert f"li:nth-child(-n+{reads.MOST_LIVE}) " in bound[1]
+
+
+@pytest.mark.parametrize("view", [views.home, views.members])
+def test_a_head_is_answered_as_a_get(view: Any) -> None:
+    answer = view(RequestFactory().head("/", {"q": "gita"}))
+    assert answer.status_code == 200
