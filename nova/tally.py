@@ -51,7 +51,10 @@ class Answered:
             self._is_due = True
             due = Timer(_SECONDS, self.add_up)
             due.daemon = True
-            due.start()
+            try:
+                due.start()
+            except RuntimeError:  # there is no thread to be had
+                self.add_up()
 
     def add_up(self) -> None:
         """Put what was noted into the metrics."""

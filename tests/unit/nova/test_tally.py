@@ -55,3 +55,19 @@ def test_it_adds_up_by_itself() -> None:
     for expected in (1, 2):
         answered.count(0.001, 100)
         wait_until(lambda expected=expected: also._value.get() == expected, "the answer in the counter")
+
+
+def test_without_a_thread_to_spare_it_is_counted_at_once(monkeypatch) -> None:
+    """Else nothing would be added up ever after, and what is noted would grow."""
+
+    def refused(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    also = Counter("also", "Also.", registry=CollectorRegistry())
+    answered = Answered("tally", "http", [also])
+    with monkeypatch.context() as patched:
+        patched.setattr("nova.tally.Timer.start", refused)
+        answered.count(0.001, 100)
+    assert also._value.get() == 1
+    answered.count(0.001, 100)
+    wait_until(lambda: also._value.get() == 2, "the answer in the counter")
