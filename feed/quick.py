@@ -106,8 +106,12 @@ def _asked(environ: Environ) -> Mapping[str, Any] | None:
         return None
     if settings.USE_X_FORWARDED_HOST or not _is_allowed(environ.get("HTTP_HOST", "")):
         return None
+    query = environ.get("QUERY_STRING", "")
+    # Refused by `nova.middleware`.
+    if "%00" in query:
+        return None
     try:
-        asked = asked_for(environ.get("QUERY_STRING", ""))
+        asked = asked_for(query)
     except (ValidationError, SuspiciousOperation):
         return None
     plain = "cursor" not in asked and "since" not in asked and asked["explain"] != "1"

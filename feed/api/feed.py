@@ -45,12 +45,20 @@ def _lean(request: HttpRequest) -> HttpResponse:
     return _answer(viewer.id, request.META.get("QUERY_STRING", ""))
 
 
-@lru_cache(1024)
 def asked_for(query: str) -> dict[str, Any]:
-    """The checked parameters of a query string; the same few come all day. Raises `ValidationError`."""
+    """The checked parameters of a query string. Raises `ValidationError`."""
+    return _often(query) if len(query) <= _LONGEST_OFTEN else _checked(query)
+
+
+def _checked(query: str) -> dict[str, Any]:
     given = FeedParameters(data=QueryDict(query))
     given.is_valid(raise_exception=True)
     return dict(given.validated_data)
+
+
+# The same few come all day; what is longer holds a cursor and comes once.
+_LONGEST_OFTEN = 200
+_often = lru_cache(1024)(_checked)
 
 
 def _answer(viewer: UUID, query: str) -> HttpResponse:
