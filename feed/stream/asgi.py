@@ -9,6 +9,8 @@ import logging
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache as once
 from importlib import import_module
 from io import BytesIO
 from typing import Any
@@ -24,7 +26,7 @@ from feed.stream import places, tickets
 from feed.stream.hub import hub
 from feed.stream.protocol import Told
 from feed.stream.reader import Reader
-from nova import limits, metrics
+from nova import limits, metrics, postgres
 from nova.errors import Overloaded
 from nova.identity import Viewer, viewer_of
 from nova.middleware import identified
@@ -39,6 +41,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# How long PostgreSQL is waited for to say whose session it is.
+_SESSION_SECONDS = 2.0
 PATHS = ("/api/feed/stream", "/api/v1/feed/stream")
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -143,7 +147,8 @@ def _look_for_room() -> None:
 
 async def _placed(request: ASGIRequest) -> tuple[Viewer, str]:
     """What `_let_in` finds, in a thread. A call that is cancelled meanwhile gives back the place that it then takes."""
-    letting_in = asyncio.create_task(asyncio.to_thread(_let_in, request))
+    threads = _sessions() if _by_session(request) else None
+    letting_in = asyncio.get_running_loop().run_in_executor(threads, _let_in, request)
     try:
         return await asyncio.shield(letting_in)
     except asyncio.CancelledError:
@@ -151,7 +156,17 @@ async def _placed(request: ASGIRequest) -> tuple[Viewer, str]:
         raise
 
 
-def _give_back(let_in: asyncio.Task[tuple[Viewer, str]]) -> None:
+@once
+def _sessions() -> ThreadPoolExecutor:
+    """Threads of their own: while PostgreSQL hangs those who come with a session wait for it, and nobody else."""
+    return ThreadPoolExecutor(4, thread_name_prefix="stream-session")
+
+
+def _by_session(request: ASGIRequest) -> bool:
+    return not _ticket(request) and "Authorization" not in request.headers
+
+
+def _give_back(let_in: "asyncio.Future[tuple[Viewer, str]]") -> None:
     if not let_in.cancelled() and let_in.exception() is None:
         viewer, place = let_in.result()
         hub().give_back(viewer.id, place)
@@ -207,16 +222,15 @@ def _viewer(request: ASGIRequest) -> Viewer:
         if holder is None:
             raise AuthenticationFailed("The ticket is forged, has expired or was used before. Get another.")
         return holder
-    if "Authorization" in request.headers:
-        return viewer_of(request)
-    return _member_of_session(request)
+    return _member_of_session(request) if _by_session(request) else viewer_of(request)
 
 
 def _member_of_session(request: ASGIRequest) -> Viewer:
     cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     try:
-        request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie)
-        user = get_user(request)
+        with postgres.within(_SESSION_SECONDS):
+            request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie)
+            user = get_user(request)
     finally:
         connection.close()
     if not user.is_authenticated:

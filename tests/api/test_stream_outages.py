@@ -58,6 +58,27 @@ def test_a_stream_outlives_an_outage(engine: str, world: World, readers: Readers
     late.wait_ready()
 
 
+def test_sessions_that_a_frozen_postgresql_does_not_know_keep_nobody_else_out(
+    readers: Readers, pair: Pair, stack: Stack
+) -> None:
+    """Anybody may knock with the cookie of a session that is none: each waits in one of the few threads that let in."""
+    _, reader = pair
+    forged = {"Cookie": f"sessionid={'f' * 32}"}
+    assert readers.at("/api/feed/stream", forged).status == 401
+    with ThreadPoolExecutor(64) as crowd:
+        stack.engine("postgres").freeze()
+        try:
+            for _ in range(64):
+                crowd.submit(readers.at, "/api/feed/stream", forged)
+            time.sleep(1)
+            began = time.monotonic()
+            assert readers.open(reader).status == 200
+            waited = time.monotonic() - began
+        finally:
+            stack.engine("postgres").thaw()
+    assert waited < 15
+
+
 def test_without_redis_each_process_counts_and_tickets_wait(
     readers: Readers, api: Api, pair: Pair, stack: Stack
 ) -> None:
