@@ -1,4 +1,5 @@
-"""What every answer carries (the request's id, how much of a limit is left), and bodies that cannot be read."""
+"""What every answer carries (the request's id, how much of a limit is left), what cannot be read, and for how long a
+call waits."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,9 +9,11 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 
-from nova import limits
+from nova import limits, postgres
 from nova.rest import Code, Problem, error_response, request_id
 
+# Within this a call's longest question is answered, or PostgreSQL is not well.
+PATIENCE_SECONDS = 3.0
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -89,6 +92,33 @@ def _unreadable(request: HttpRequest) -> Problem | None:
     if "%00" in request.META.get("QUERY_STRING", ""):
         return Problem(400, Code.INVALID_REQUEST, "The query holds a NUL.")
     return None
+
+
+class ImpatientMiddleware:
+    """A call waits for PostgreSQL only so long for each answer: while it hangs, those that need it would hold every
+    thread of the process, and keep waiting who does without, as kept feeds do. The admin may count for longer."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self._async = iscoroutinefunction(get_response)
+        if self._async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if request.path_info.startswith("/admin/"):
+            return self.get_response(request)
+        if self._async:
+            return self._later(request)
+        with postgres.within(PATIENCE_SECONDS):
+            return self.get_response(request)
+
+    async def _later(self, request: HttpRequest) -> HttpResponseBase:
+        with postgres.within(PATIENCE_SECONDS):
+            answer = self.get_response(request)
+            return answer if isinstance(answer, HttpResponseBase) else await answer
 
 
 async def _ready(answer: HttpResponseBase) -> HttpResponseBase:

@@ -44,6 +44,7 @@ MIDDLEWARE = [
     "nova.middleware.RequestIdMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "nova.middleware.ReadableMiddleware",
+    "nova.middleware.ImpatientMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

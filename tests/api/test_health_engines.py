@@ -73,6 +73,27 @@ def test_metrics_do_not_wait_for_postgresql(stack, client, transactional_db, set
         connection.close()
 
 
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_call_waits_for_a_frozen_postgresql_only_so_long(
+    stack, client_of, make_member, transactional_db, settings, method
+):
+    """Each holds a thread of the web server, and kept feeds, which need no PostgreSQL, would wait for one."""
+    settings.DATABASE_PATIENCE_SECONDS = 600
+    caller = client_of(make_member())
+    assert caller.get("/api/posts").status_code == 200
+    stack.engine("postgres").freeze()
+    thaw = threading.Timer(30, stack.engine("postgres").thaw)
+    thaw.start()
+    try:
+        answer = getattr(caller, method)("/api/posts", {"text": "hello"} if method == "post" else None, format="json")
+        assert thaw.is_alive()
+        assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    finally:
+        thaw.cancel()
+        stack.engine("postgres").thaw()
+        connection.close()
+
+
 def test_a_redis_that_dies_is_named_and_limits_go_on(stack, readyz, client_of, make_member):
     settled(readyz, "ready")
     client = client_of(make_member())

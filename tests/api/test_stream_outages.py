@@ -65,18 +65,19 @@ def test_sessions_that_a_frozen_postgresql_does_not_know_keep_nobody_else_out(
     _, reader = pair
     forged = {"Cookie": f"sessionid={'f' * 32}"}
     assert readers.at("/api/feed/stream", forged).status == 401
+    thaw = threading.Timer(25, stack.engine("postgres").thaw)
     with ThreadPoolExecutor(64) as crowd:
         stack.engine("postgres").freeze()
+        thaw.start()
         try:
             for _ in range(64):
                 crowd.submit(readers.at, "/api/feed/stream", forged)
             time.sleep(1)
-            began = time.monotonic()
             assert readers.open(reader).status == 200
-            waited = time.monotonic() - began
+            assert thaw.is_alive()
         finally:
+            thaw.cancel()
             stack.engine("postgres").thaw()
-    assert waited < 15
 
 
 def test_without_redis_each_process_counts_and_tickets_wait(
