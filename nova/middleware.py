@@ -29,20 +29,28 @@ def identifier_of(environ: Mapping[str, Any]) -> str:
     return given if given and _SANE.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
-class RequestIdMiddleware:
-    """Takes the client's X-Request-ID if it is harmless, else makes one, and answers with it.
-
-    It stands before django_structlog's RequestMiddleware, which binds the header's value to every log line: the header
-    is replaced, so that both agree.
-    """
+class _Either:
+    """A middleware for web servers of both kinds."""
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self._async = iscoroutinefunction(get_response)
+        if self._async:
             markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        raise NotImplementedError
+
+
+class RequestIdMiddleware(_Either):
+    """Takes the client's X-Request-ID if it is harmless, else makes one, and answers with it.
+
+    It stands before django_structlog's RequestMiddleware, which binds the header's value to every log line: the header
+    is replaced, so that both agree.
+    """
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         identifier = identified(request)
@@ -65,18 +73,9 @@ def _marked(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
     return answer
 
 
-class ReadableMiddleware:
+class ReadableMiddleware(_Either):
     """Refuses what nobody behind it could read: a body of unannounced length (chunked), which WSGI would hand on as an
     empty one, and a NUL in the query, which PostgreSQL's texts cannot hold."""
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self._async = iscoroutinefunction(get_response)
-        if self._async:
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         problem = _unreadable(request)
@@ -94,18 +93,13 @@ def _unreadable(request: HttpRequest) -> Problem | None:
     return None
 
 
-class ImpatientMiddleware:
+async def _ready(answer: HttpResponseBase) -> HttpResponseBase:
+    return answer
+
+
+class ImpatientMiddleware(_Either):
     """A call waits for PostgreSQL only so long for each answer: while it hangs, those that need it would hold every
     thread of the process, and keep waiting who does without, as kept feeds do. The admin may count for longer."""
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        self._async = iscoroutinefunction(get_response)
-        if self._async:
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if request.path_info.startswith("/admin/"):
@@ -119,7 +113,3 @@ class ImpatientMiddleware:
         with postgres.within(PATIENCE_SECONDS):
             answer = self.get_response(request)
             return answer if isinstance(answer, HttpResponseBase) else await answer
-
-
-async def _ready(answer: HttpResponseBase) -> HttpResponseBase:
-    return answer
