@@ -1,53 +1,26 @@
 """The page at `/` as its users see it: why a post is there, and how the feed reacts, through the whole path."""
 
-from collections.abc import Callable
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import requests
-import urllib3
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from embedded.testing import Stack
 from nova import redis
 from ranking import hotlist, trending
 from tests.apps import Apps
-from tests.browser.conftest import log_in
+from tests.browser.feeds import befriended, card_of, open_as, say
 from tests.client import wait_until
 from tests.world import World
 
 
-def _open(page: Page, apps: Apps, member: UUID) -> None:
-    page.goto(f"{apps.url}/?as={member}")
-
-
-def _say(world: World, member: UUID, post: UUID, times: int = 300) -> None:
-    """So many comments of one member: engagement for the post, affinity with its author, yet nothing that trends."""
-    statement = "INSERT INTO comments (user_id, post_id, text) SELECT %s, %s, 'yes ' || n FROM generate_series(1, %s) n"
-    world.sql(statement, member, post, times)
-    wait_until(lambda: world.counters(post)["comments"] == times, "the comments in ClickHouse")
-
-
-def _befriended(world: World) -> tuple[UUID, UUID]:
-    """(author, reader): the reader follows the author and reacts so often that their posts lead the reader's feed, also
-    when the community of other tests is in it."""
-    author, reader = world.member(), world.member()
-    older = world.post(author, hours_ago=100)
-    _say(world, reader, older)
-    world.follow(reader, author)
-    return author, reader
-
-
-def _card(page: Page, post: UUID) -> Locator:
-    return page.locator(f"#post-{post}")
-
-
 def test_shows_the_members_feed_and_why_each_post_is_there(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     post = world.post(author, "Look <script>alert('here')</script> & <b>there</b>")
     world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
+    open_as(page, apps, reader)
 
-    card = _card(page, post)
+    card = card_of(page, post)
     expect(card.locator(".text")).to_have_text("Look <script>alert('here')</script> & <b>there</b>")
     expect(card.locator(".tag", has_text="Following")).to_be_visible()
     for part, weight in (("freshness", "0.30"), ("engagement", "0.40"), ("affinity", "0.30")):
@@ -59,13 +32,13 @@ def test_shows_the_members_feed_and_why_each_post_is_there(page: Page, apps: App
 
 def test_following_somebody_brings_their_post_into_the_feed(page: Page, apps: Apps, world: World) -> None:
     # The reader has something to read already: to who has nothing, the newest posts of all are shown.
-    (known, reader), author, friend = _befriended(world), world.member(), world.member()
+    (known, reader), author, friend = befriended(world), world.member(), world.member()
     first, post = world.post(known), world.post(author)
-    _say(world, friend, post)
+    say(world, friend, post)
     world.wait_in_feed(reader, first)
-    _open(page, apps, reader)
-    expect(_card(page, first)).to_be_visible()
-    expect(_card(page, post)).to_have_count(0)
+    open_as(page, apps, reader)
+    expect(card_of(page, first)).to_be_visible()
+    expect(card_of(page, post)).to_have_count(0)
 
     name = world.sql_one("SELECT display_name FROM users WHERE id = %s", author)
     page.get_by_placeholder("Search people").fill(name)
@@ -73,18 +46,18 @@ def test_following_somebody_brings_their_post_into_the_feed(page: Page, apps: Ap
     expect(page.locator("#notice")).to_contain_text("Following")
     # Nobody reloads: the page sees by itself that the feed changed, and shows it to who stands at its top.
     page.evaluate("window.scrollTo(0, 0)")
-    expect(_card(page, post)).to_be_visible()
+    expect(card_of(page, post)).to_be_visible()
 
-    _card(page, post).get_by_role("button", name="Unfollow").click()
-    expect(_card(page, post)).to_have_count(0)
+    card_of(page, post).get_by_role("button", name="Unfollow").click()
+    expect(card_of(page, post)).to_have_count(0)
 
 
 def test_a_like_and_a_comment_raise_the_counts_there_and_in_clickhouse(page: Page, apps: Apps, world: World) -> None:
-    (author, reader), other = _befriended(world), world.member()
+    (author, reader), other = befriended(world), world.member()
     post = world.post(author)
     world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
-    card = _card(page, post)
+    open_as(page, apps, reader)
+    card = card_of(page, post)
     likes, comments = card.locator('[data-count="likes"]'), card.locator('[data-count="comments"]')
     expect(likes).to_have_text("0")
 
@@ -112,11 +85,11 @@ def test_a_like_and_a_comment_raise_the_counts_there_and_in_clickhouse(page: Pag
 
 
 def test_opening_a_post_is_told_as_a_view(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     post = world.post(author, "word " * 200 + "the end")
     world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
-    card = _card(page, post)
+    open_as(page, apps, reader)
+    card = card_of(page, post)
     expect(card.locator(".text")).not_to_contain_text("the end")
     card.get_by_role("button", name="Read more").click()
     expect(card.locator(".text")).to_contain_text("the end")
@@ -124,11 +97,11 @@ def test_opening_a_post_is_told_as_a_view(page: Page, apps: Apps, world: World) 
 
 
 def test_muting_takes_an_author_out_at_once_and_undo_brings_them_back(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     post = world.post(author)
     world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
-    card = _card(page, post)
+    open_as(page, apps, reader)
+    card = card_of(page, post)
     card.locator(".dots summary").click()
     card.get_by_role("button", name="Mute").click()
     expect(card).to_have_count(0)
@@ -141,20 +114,20 @@ def test_muting_takes_an_author_out_at_once_and_undo_brings_them_back(page: Page
 
 
 def test_a_new_post_is_announced_without_moving_the_page(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     others = [world.member() for _ in range(8)]
     posts = [world.post(other) for other in others]
     for other in others:
         world.follow(reader, other)
     world.wait_in_feed(reader, *posts)
-    _open(page, apps, reader)
+    open_as(page, apps, reader)
     expect(page.locator(".card").nth(8)).to_be_visible()
     page.evaluate("window.scrollTo(0, 900)")
 
     text = f"news of {uuid4().hex}"
     writing = page.context.new_page()
     try:
-        _open(writing, apps, author)
+        open_as(writing, apps, author)
         writing.get_by_label("Post as").fill(text)
         writing.get_by_role("button", name="Post").click()
         expect(writing.locator("#compose")).to_contain_text("Posted.")
@@ -169,11 +142,11 @@ def test_a_new_post_is_announced_without_moving_the_page(page: Page, apps: Apps,
 
 
 def test_the_stream_tells_of_new_posts_without_the_pulse(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     posts = [world.post(author, hours_ago=hours) for hours in range(1, 9)]
     world.wait_in_feed(reader, *posts)
     page.route("**/pulse*", lambda route: route.fulfill(status=204))
-    _open(page, apps, reader)
+    open_as(page, apps, reader)
     expect(page.locator(".card").nth(7)).to_be_visible()
     page.evaluate("window.scrollTo(0, 900)")
 
@@ -184,46 +157,46 @@ def test_the_stream_tells_of_new_posts_without_the_pulse(page: Page, apps: Apps,
     world.sql("DELETE FROM posts WHERE id = %s", second)
     expect(page.locator("#newer")).to_have_text("1 new post")
     page.locator("#newer").click()
-    expect(_card(page, first)).to_be_visible()
+    expect(card_of(page, first)).to_be_visible()
 
     # The reader stands at the top: what comes now is shown at once, and again.
     for _ in range(2):
-        expect(_card(page, world.post(author))).to_be_visible()
+        expect(card_of(page, world.post(author))).to_be_visible()
 
 
 def test_the_pulse_tells_while_there_is_no_stream(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     world.wait_in_feed(reader, world.post(author))
     page.route("**/stream*", lambda route: route.abort())
-    _open(page, apps, reader)
-    expect(_card(page, world.post(author))).to_be_visible()
+    open_as(page, apps, reader)
+    expect(card_of(page, world.post(author))).to_be_visible()
 
 
 def test_the_page_goes_on_when_the_stream_comes_back(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     world.wait_in_feed(reader, world.post(author))
     page.route("**/pulse*", lambda route: route.fulfill(status=204))
-    _open(page, apps, reader)
-    expect(_card(page, world.post(author))).to_be_visible()
+    open_as(page, apps, reader)
+    expect(card_of(page, world.post(author))).to_be_visible()
     apps.restart("stream")
-    expect(_card(page, world.post(author))).to_be_visible()
+    expect(card_of(page, world.post(author))).to_be_visible()
 
 
 def test_a_refused_act_is_said_and_the_page_stays(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     post = world.post(author)
     world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
-    expect(_card(page, post)).to_be_visible()
+    open_as(page, apps, reader)
+    expect(card_of(page, post)).to_be_visible()
     world.sql("DELETE FROM posts WHERE id = %s", post)
-    _card(page, post).get_by_role("button", name="likes").click()
+    card_of(page, post).get_by_role("button", name="likes").click()
     expect(page.locator("#notice")).to_contain_text("There is no such post.")
     # The next pulse takes it away.
-    expect(_card(page, post)).to_have_count(0)
+    expect(card_of(page, post)).to_have_count(0)
 
 
 def test_a_trending_post_tells_whether_it_is_in_this_feed(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     text = f"Everybody talks about {uuid4().hex}"
     post = world.post(author, text)
     for number in range(1, 7):
@@ -236,7 +209,7 @@ def test_a_trending_post_tells_whether_it_is_in_this_feed(page: Page, apps: Apps
     # Without kept lists, the page works out what is trending now.
     redis.cache().delete(*(key(window) for key in (trending.key, hotlist.key) for window in trending.WINDOWS))
     world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
+    open_as(page, apps, reader)
     item = page.locator(".trending li", has_text=text)
     item.get_by_text("Is it in this feed?").click()
     place = world.feed_ids(reader).index(str(post)) + 1
@@ -244,10 +217,10 @@ def test_a_trending_post_tells_whether_it_is_in_this_feed(page: Page, apps: Apps
 
 
 def test_stays_usable_without_clickhouse(page: Page, apps: Apps, world: World, stack: Stack) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     post = world.post(author)
     world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
+    open_as(page, apps, reader)
     expect(page.locator("#pulse")).to_contain_text("algorithmch")
     stack.engine("clickhouse").kill()
     try:
@@ -257,22 +230,22 @@ def test_stays_usable_without_clickhouse(page: Page, apps: Apps, world: World, s
         wait_until(lambda: world.api.feed(reader)["algorithm"] == "time", "a feed in order of time")
         expect(page.locator("#pulse")).to_contain_text("algorithmtime")
         expect(page.locator("#feed")).to_contain_text("ClickHouse does not answer")
-        _card(page, post).get_by_role("button", name="likes").click()
-        expect(_card(page, post).locator('[data-count="likes"]')).to_have_text("1")
+        card_of(page, post).get_by_role("button", name="likes").click()
+        expect(card_of(page, post).locator('[data-count="likes"]')).to_have_text("1")
         page.reload()
-        expect(_card(page, post)).to_be_visible()
+        expect(card_of(page, post)).to_be_visible()
         expect(page.get_by_text("Trending needs ClickHouse")).to_be_visible()
     finally:
         stack.engine("clickhouse").start()
     expect(page.locator("#pulse")).to_contain_text("algorithmch")
-    expect(_card(page, post).locator(".score")).to_be_visible()
+    expect(card_of(page, post).locator(".score")).to_be_visible()
 
 
 def test_show_more_goes_on_by_cursor(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     posts = [world.post(author, hours_ago=hours) for hours in range(1, 26)]
     world.wait_in_feed(reader, *posts)
-    _open(page, apps, reader)
+    open_as(page, apps, reader)
     cards = page.locator(".card")
     expect(cards).to_have_count(20)
 
@@ -299,7 +272,7 @@ def test_a_search_that_postgresql_would_not_take(page: Page, apps: Apps, world: 
 def test_a_member_is_found_by_name(page: Page, apps: Apps, world: World) -> None:
     reader, wanted = world.member(), world.member()
     name = world.sql_one("SELECT username FROM users WHERE id = %s", wanted)
-    _open(page, apps, reader)
+    open_as(page, apps, reader)
     page.locator(".chooser summary").click()
     page.get_by_label("Whose feed?").fill(name)
     page.locator("#member-results").get_by_role("link", name=name).click()
@@ -307,99 +280,10 @@ def test_a_member_is_found_by_name(page: Page, apps: Apps, world: World) -> None
 
 
 def test_works_without_javascript(apps: Apps, world: World, page: Page) -> None:
-    author, reader = _befriended(world)
+    author, reader = befriended(world)
     post = world.post(author)
     world.wait_in_feed(reader, post)
     page.route("**/*.js*", lambda route: route.abort())
-    _open(page, apps, reader)
-    _card(page, post).get_by_role("button", name="likes").click()
-    expect(_card(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")
-
-
-def test_a_follow_by_keyboard_keeps_the_focus(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
-    post = world.post(author)
-    world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
-    _card(page, post).get_by_role(
-        "link", name=world.sql_one("SELECT username FROM users WHERE id = %s", author)
-    ).focus()
-    page.keyboard.press("Tab")
-    expect(_card(page, post).get_by_role("button", name="Unfollow")).to_be_focused()
-    page.keyboard.press("Enter")
-    button = _card(page, post).locator("form.follow button")
-    expect(button).to_have_text("Follow")
-    expect(button).to_be_focused()
-
-
-def test_a_feed_is_not_replaced_under_who_walks_it_by_keyboard(page: Page, apps: Apps, world: World) -> None:
-    author, reader = _befriended(world)
-    post = world.post(author)
-    world.wait_in_feed(reader, post)
-    _open(page, apps, reader)
-    _card(page, post).get_by_role(
-        "link", name=world.sql_one("SELECT username FROM users WHERE id = %s", author)
-    ).focus()
-    page.keyboard.press("Tab")
-    world.post(author)
-    expect(page.get_by_role("button", name="1 new post")).to_be_visible()
-    expect(_card(page, post).get_by_role("button", name="Unfollow")).to_be_focused()
-
-
-def test_looking_takes_none_of_the_members_own_streams(page: Page, apps: Apps, world: World) -> None:
-    _, reader = _befriended(world)
-    with page.expect_response(lambda answer: "/api/feed/stream" in answer.url):
-        _open(page, apps, reader)
-    own = {"Authorization": f"Bearer {world.api.token(reader)}"}
-    with urllib3.PoolManager(retries=urllib3.Retry(respect_retry_after_header=False)) as http:
-        held = [
-            http.request("GET", f"{apps.url}/api/feed/stream", headers=own, preload_content=False, timeout=30)
-            for _ in range(3)
-        ]
-        assert [stream.status for stream in held] == [200] * 3
-
-
-def test_a_page_that_is_shown_no_more_says_so(
-    page: Page, plain_web: Apps, world: World, staff: Callable[..., str]
-) -> None:
-    page.goto(f"{plain_web.url}/?as={world.member()}")
-    log_in(page, staff("feed.view_as_member"))
-    expect(page.locator("#pulse")).to_be_visible()
-    page.context.clear_cookies()
-    expect(page.get_by_text("Load it again")).to_be_visible()
-
-
-def test_without_the_demo_strangers_are_sent_to_log_in(
-    page: Page, plain_web: Apps, world: World, staff: Callable[..., str]
-) -> None:
-    reader = world.member()
-    page.goto(f"{plain_web.url}/?as={reader}")
-    expect(page).to_have_url(f"{plain_web.url}/admin/login/?next=/%3Fas%3D{reader}")
-    fragment = page.request.get(f"{plain_web.url}/page/{reader}/feed", headers={"HX-Request": "true"})
-    assert fragment.status == 404
-
-    log_in(page, staff())
-    # Staff without the permission finds nothing here.
-    assert page.request.get(f"{plain_web.url}/?as={reader}").status == 404
-
-
-def test_staff_may_look_but_act_only_with_that_permission(
-    page: Page, plain_web: Apps, world: World, staff: Callable[..., str]
-) -> None:
-    author, reader = _befriended(world)
-    post = world.post(author)
-    world.wait_in_feed(reader, post)
-    page.goto(f"{plain_web.url}/?as={reader}")
-    log_in(page, staff("feed.view_as_member"))
-    expect(_card(page, post)).to_be_visible()
-    expect(page.get_by_text("You may look, but not act")).to_be_visible()
-    expect(_card(page, post).get_by_role("button", name="likes")).to_have_count(0)
-    _card(page, post).get_by_role("button", name="Open").click()
-    expect(_card(page, post).get_by_text("No comments yet.")).to_be_visible()
-    expect(_card(page, post).get_by_label("Comment as")).to_have_count(0)
-
-    page.context.clear_cookies()
-    page.goto(f"{plain_web.url}/?as={reader}")
-    log_in(page, staff("feed.view_as_member", "feed.act_as_member"))
-    _card(page, post).get_by_role("button", name="likes").click()
-    expect(_card(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")
+    open_as(page, apps, reader)
+    card_of(page, post).get_by_role("button", name="likes").click()
+    expect(card_of(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")

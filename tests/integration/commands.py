@@ -46,6 +46,12 @@ def told_by_verify(said: str) -> dict[str, Counts]:
     return found
 
 
+def verify(*arguments: str) -> tuple[int, dict[str, Counts], str]:
+    """Exit code, copy → what the printed table says of it, and all that was said."""
+    ran = manage("verify_sync", "--patience", "3", *arguments)
+    return ran.code, told_by_verify(ran.said), ran.said
+
+
 def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start `manage.py …`; its output is to be read with `communicate`."""
     return _started(["manage.py", *arguments], environment)

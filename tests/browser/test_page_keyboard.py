@@ -1,0 +1,37 @@
+"""The page for who walks it by keyboard: nothing takes their place away."""
+
+from uuid import UUID
+
+from playwright.sync_api import Page, expect
+
+from tests.apps import Apps
+from tests.browser.feeds import befriended, card_of, open_as
+from tests.world import World
+
+
+def at_unfollow(page: Page, apps: Apps, world: World) -> tuple[UUID, UUID]:
+    """(author, post): a reader's feed with the post, and the focus on the button that unfollows its author."""
+    author, reader = befriended(world)
+    post = world.post(author)
+    world.wait_in_feed(reader, post)
+    open_as(page, apps, reader)
+    name = world.sql_one("SELECT username FROM users WHERE id = %s", author)
+    card_of(page, post).get_by_role("link", name=name).focus()
+    page.keyboard.press("Tab")
+    return author, post
+
+
+def test_a_follow_by_keyboard_keeps_the_focus(page: Page, apps: Apps, world: World) -> None:
+    _, post = at_unfollow(page, apps, world)
+    expect(card_of(page, post).get_by_role("button", name="Unfollow")).to_be_focused()
+    page.keyboard.press("Enter")
+    button = card_of(page, post).locator("form.follow button")
+    expect(button).to_have_text("Follow")
+    expect(button).to_be_focused()
+
+
+def test_a_feed_is_not_replaced_under_who_walks_it_by_keyboard(page: Page, apps: Apps, world: World) -> None:
+    author, post = at_unfollow(page, apps, world)
+    world.post(author)
+    expect(page.get_by_role("button", name="1 new post")).to_be_visible()
+    expect(card_of(page, post).get_by_role("button", name="Unfollow")).to_be_focused()
