@@ -89,7 +89,8 @@ def _unreadable(request: HttpRequest) -> Problem | None:
     if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
         return Problem(411, Code.INVALID_REQUEST, "Send the body with a Content-Length, not chunked.")
     if "%00" in request.META.get("QUERY_STRING", ""):
-        return Problem(400, Code.INVALID_REQUEST, "The query holds a NUL.")
+        name = next((name for name, values in request.GET.lists() if "\0" in "".join(values)), None)
+        return Problem(400, Code.INVALID_REQUEST, "A query may not hold a NUL.", name)
     return None
 
 
