@@ -6,7 +6,8 @@ of the changes repeats writes that are harmless: the newest version of a row win
 """
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -20,6 +21,9 @@ from nova import clock, kafka
 from nova.errors import Permanent, Transient
 
 _SECONDS = 10.0
+# Kafka forgets a process that was killed after its session (`nova.kafka.consumer`); the rest is for looking.
+_FORGOTTEN_SECONDS = 13.0
+_LOOK_SECONDS = 0.5
 _SPEC = re.compile(r"^(?P<topic>[\w.-]+):(?P<partition>\d+|\*):(?P<where>\d+|earliest|latest)$", re.ASCII)
 
 
@@ -49,6 +53,26 @@ class Move:
     def repeated(self) -> int:
         """Offsets that will be read again."""
         return 0 if self.at is None else max(0, self.at - self.to)
+
+
+def wait_for_leavers(consumer: str, waiting: Callable[[int], None]) -> bool:
+    """Until no process is in the group: one that has just been killed is in it for some seconds more. Was there one?
+
+    waiting: told once how many there are. Raises `Permanent` when one stays, `Transient` when Kafka does not answer.
+    """
+    deadline, waited = time.monotonic() + _FORGOTTEN_SECONDS, False
+    while running := kafka.members(consumer):
+        if time.monotonic() >= deadline:
+            raise _still_running(consumer, running)
+        if not waited:
+            waiting(running)
+        waited = True
+        time.sleep(_LOOK_SECONDS)
+    return waited
+
+
+def _still_running(consumer: str, running: int) -> Permanent:
+    return Permanent(f"{running} processes of the group {consumer} run. Stop them first; nothing was changed")
 
 
 def plan(consumer: str, topics: Sequence[str], specs: Sequence[str]) -> list[Move]:
@@ -110,10 +134,7 @@ def carry_out(consumer: str, moves: Sequence[Move]) -> None:
     Raises `Permanent` when a process of the group runs, or one has moved a partition since the plan was made.
     """
     if running := kafka.members(consumer):
-        raise Permanent(
-            f"{running} processes of the group {consumer} run. Stop them first (one that was killed is forgotten after "
-            "10 s); nothing was changed"
-        )
+        raise _still_running(consumer, running)
     with answering(), transaction.atomic():
         for move in moves:
             if move.at is None:

@@ -33,8 +33,15 @@ def apply(command: BaseCommand, consumer: str, topics: Sequence[str], options: d
     """Carry out `--from-offset`, if given. Raises `CommandError` (exit code 2) when it is refused or not confirmed."""
     if not options["from_offset"]:
         return
+
+    def waiting(running: int) -> None:
+        command.stdout.write(f"Waiting for {running} processes of the group {consumer} to be gone …")
+
     try:
         moves = rewind.plan(consumer, topics, options["from_offset"])
+        if rewind.wait_for_leavers(consumer, waiting):
+            # The last one may have moved on until it ended.
+            moves = rewind.plan(consumer, topics, options["from_offset"])
         _show(command, moves)
         if not options["yes"]:
             _ask(moves)

@@ -50,6 +50,17 @@ def test_a_running_group_is_not_moved(tail: Tail) -> None:
     assert sorted(tail.rows()) == before
 
 
+def test_who_was_killed_is_waited_for(crowd: Crowd, tail: Tail, apps: Apps, stopped) -> None:
+    """Kafka counts a process to the group for as long as its session lasts."""
+    apps.restart("events")
+    crowd.send_to(2, 50)
+    tail.wait()
+    apps.process("events").kill()
+    assert kafka.members("events") == 1
+    assert "Waiting for 1 processes" in run_from(tail, "events:2:latest", 2)
+    crowd.assert_exact()
+
+
 def test_without_a_confirmation_nothing_is_moved(tail: Tail, stopped) -> None:
     """--from-offset asks, and in a script wants --yes."""
     before = sorted(tail.rows())
