@@ -6,10 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.apps import NAMES
 from tests.integration.alone.stack import Alone, alone_in
 
 
 @pytest.fixture(scope="package")
-def alone() -> Iterator[Alone]:
+def _stack() -> Iterator[Alone]:
     with alone_in(Path(f"{os.environ.get('NOVA_TEST_VAR', 'var-test')}-alone")) as made:
         yield made
+
+
+@pytest.fixture
+def alone(_stack: Alone) -> Iterator[Alone]:
+    """The stack, whole: a test that failed half-way must not make those behind it fail too."""
+    yield _stack
+    ended = [name for name in NAMES if not _stack.apps.process(name).alive]
+    for name in ended:
+        _stack.apps.restart(name)
+    if ended:
+        _stack.verify("--repair")

@@ -101,7 +101,9 @@ class Alone:
         finally:
             process.terminate()
             said, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, said
+            # Shown when the test fails, whatever it fails at.
+            print(said)
+        assert process.returncode == 0
 
     def connect(self, method: str, path: str, body: Any = None) -> Any:
         answer = urllib3.request(

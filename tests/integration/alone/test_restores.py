@@ -128,19 +128,25 @@ def stored(alone: Alone, ids: set[UUID]) -> tuple[int, int]:
     return there, rows
 
 
+def wait_for(alone: Alone, ids: set[UUID], what: str) -> None:
+    """Wait until all of these ids are there; each must be so once."""
+    wait_until(lambda: stored(alone, ids)[0] == len(ids), what)
+    assert stored(alone, ids) == (len(ids), len(ids)), what
+
+
 def test_clickhouse_set_back_to_a_copy_of_its_folder(alone: Alone) -> None:
     """Case 15: rows that were stored, and whose offsets were passed, are gone. No consumer can notice that; reading
     the offsets again brings back exactly what is missing."""
     clickhouse, folder = alone.stack.engine("clickhouse"), Path(alone.stack.var) / "clickhouse"
     author = alone.member()
     before = send(alone, 200)
-    wait_until(lambda: stored(alone, before) == (200, 200), "the events before")
+    wait_for(alone, before, "the events before")
     same_soon(alone)
     clickhouse.stop()
     shutil.copytree(folder / "data", folder / "copy", symlinks=True)
     clickhouse.start()
     gone = send(alone, 300)
-    wait_until(lambda: stored(alone, gone) == (300, 300), "the events that will be gone")
+    wait_for(alone, gone, "the events that will be gone")
     post = alone.post(author)
     wait_until(lambda: alone.has(post), "the post that will be gone")
     # A batch can be seen a moment before its offsets are passed; then it would be sent again.
@@ -152,16 +158,16 @@ def test_clickhouse_set_back_to_a_copy_of_its_folder(alone: Alone) -> None:
     clickhouse.start()
 
     after = send(alone, 100)
-    wait_until(lambda: stored(alone, after) == (100, 100), "the events after")
+    wait_for(alone, after, "the events after")
     assert stored(alone, gone) == (0, 0), "control: their offsets were passed"
     alone.apps.restart("events")
     assert stored(alone, gone) == (0, 0), "a restart changes nothing"
 
     alone.apps.process("events").stop()
     with alone.consumer("run_events_consumer", "--from-offset", "events:*:earliest", "--yes"):
-        wait_until(lambda: stored(alone, gone) == (300, 300), "the events that were gone")
+        wait_for(alone, gone, "the events that were gone")
         last = send(alone, 50)
-        wait_until(lambda: stored(alone, last) == (50, 50), "the consumer at the end")
+        wait_for(alone, last, "the consumer at the end")
     assert stored(alone, before | gone | after) == (600, 600)
     assert alone.manage("rebuild_views", "--dry-run", "--days", "2").returncode == 0
     code, found = alone.verify("--repair")
