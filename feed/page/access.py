@@ -1,10 +1,12 @@
 """Who may see the page at `/`, whose eyes it looks through, and what a refused or failed request is told."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -85,9 +87,23 @@ def _posted(view: View, may: Callable[[HttpRequest], bool]) -> View:
             if problem is None:
                 raise
             return refused(request, problem)
-        return response if is_fragment(request) else redirect(f"{reverse('page')}?as={member}")
+        if is_fragment(request) or response.status_code == HTTPStatus.FOUND:
+            return response
+        return back(request, member, kwargs.get("post"))
 
     return looking(answered)
+
+
+def back(request: HttpRequest, member: UUID, post: UUID | None = None, *, opened: bool = False) -> HttpResponse:
+    """Where an act without JavaScript leads: the page it was done on, at the post it was about, perhaps opened."""
+    asked = {"as": str(member)}
+    with suppress(ValueError):
+        came_from = dict(parse_qsl(urlsplit(request.headers.get("Referer", "")).query, max_num_fields=10))
+        if cursor := came_from.get("cursor"):
+            asked["cursor"] = cursor
+    if opened:
+        asked["open"] = str(post)
+    return redirect(f"{reverse('page')}?{urlencode(asked)}{f'#post-{post}' if post else ''}")
 
 
 def _policy() -> str:

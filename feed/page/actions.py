@@ -15,7 +15,7 @@ from rest_framework.exceptions import ValidationError
 from community import services
 from community.serializers import LONGEST_COMMENT, LONGEST_POST
 from feed.page import directory, reads
-from feed.page.access import Notice, acting, may_act, opening
+from feed.page.access import Notice, acting, back, is_fragment, may_act, opening
 from feed.page.cards import Person, stranger
 from ingestion import intake
 from nova import clock
@@ -136,5 +136,7 @@ def open_post(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
 
 
 def _detail(request: HttpRequest, member: UUID, post: UUID) -> HttpResponse:
+    if not is_fragment(request):
+        return back(request, member, post, opened=True)
     context = {"may_act": may_act(request), "longest_comment": LONGEST_COMMENT, **reads.detail(member, post)}
     return render(request, "feed/_detail.html", context)

@@ -54,7 +54,8 @@ def _members(query: str) -> dict[str, Any]:
 @require_safe
 @looking
 def home(request: HttpRequest) -> HttpResponse:
-    """`?as=` names the member; in the demo somebody is chosen at once. `?cursor=` is for those without JavaScript."""
+    """`?as=` names the member; in the demo somebody is chosen at once. `?cursor=` and `?open=` (a post to be shown with
+    its comments) are for those without JavaScript."""
     asked = request.GET.get("as", "")
     query = _asked(request)
     try:
@@ -70,6 +71,9 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "feed/page.html", {"version": _version(), **found}, status=404 if asked else 200)
     context = _context(request, member, version=_version(), **_members(query))
     context.update(reads.read(member.id, request.GET.get("cursor", "")))
+    if _UUID.fullmatch(post := request.GET.get("open", "")):
+        context["opened"] = reads.detail(member.id, UUID(post))
+        context["apart"] = all(card.id != UUID(post) for card in context.get("cards", ()))
     return render(request, "feed/page.html", context)
 
 

@@ -277,13 +277,3 @@ def test_a_member_is_found_by_name(page: Page, apps: Apps, world: World) -> None
     page.get_by_label("Whose feed?").fill(name)
     page.locator("#member-results").get_by_role("link", name=name).click()
     page.wait_for_url(f"**/?as={wanted}")
-
-
-def test_works_without_javascript(apps: Apps, world: World, page: Page) -> None:
-    author, reader = befriended(world)
-    post = world.post(author)
-    world.wait_in_feed(reader, post)
-    page.route("**/*.js*", lambda route: route.abort())
-    open_as(page, apps, reader)
-    card_of(page, post).get_by_role("button", name="likes").click()
-    expect(card_of(page, post).get_by_role("button", name="likes")).to_have_attribute("aria-pressed", "true")

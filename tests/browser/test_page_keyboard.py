@@ -30,6 +30,36 @@ def test_a_follow_by_keyboard_keeps_the_focus(page: Page, apps: Apps, world: Wor
     expect(button).to_be_focused()
 
 
+def mute(page: Page, post: UUID) -> None:
+    card_of(page, post).locator(".dots summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(card_of(page, post).get_by_role("button", name="Mute")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(card_of(page, post)).to_have_count(0)
+
+
+def test_from_a_muted_author_one_goes_on_at_the_next_post(page: Page, apps: Apps, world: World) -> None:
+    author, reader = befriended(world)
+    other = world.member()
+    world.follow(reader, other)
+    post, behind = world.post(author), world.post(other, hours_ago=20)
+    world.wait_in_feed(reader, post)
+    world.wait_in_feed(reader, behind)
+    open_as(page, apps, reader)
+    shown = page.locator(f"#post-{post}, .posts article:not(.by-{author})").evaluate_all(
+        "cards => cards.map(card => card.id)"
+    )
+    expected = shown[shown.index(f"post-{post}") + 1]
+    mute(page, post)
+    expect(page.locator(f"#{expected}")).to_be_focused()
+    undo = page.locator("#notice").get_by_role("button", name="Undo")
+    undo.focus()
+    page.keyboard.press("Enter")
+    expect(undo).to_have_count(0)
+    expect(page.locator("#notice")).to_be_focused()
+
+
 def test_a_feed_is_not_replaced_under_who_walks_it_by_keyboard(page: Page, apps: Apps, world: World) -> None:
     author, post = at_unfollow(page, apps, world)
     world.post(author)

@@ -126,17 +126,34 @@
     }
   });
 
-  // The button that follows somebody is replaced wherever it stands: the focus goes to the one that stands there now.
-  let held = null;
+  const standAt = (article) => {
+    article.setAttribute("tabindex", "-1");
+    article.focus({ preventScroll: true });
+  };
+
+  // A pressed button may be replaced or gone afterwards. The focus goes to the one that stands in its place, from a post that
+  // left to the one behind it, and where there is nothing to go on with, to what is said of the act.
+  let goOn = null;
   document.addEventListener("htmx:beforeSwap", () => {
-    const form = document.activeElement?.closest("form.follow");
-    const same = form && `.${[...form.classList].find((name) => name.startsWith("rel-"))} button`;
-    held = form && { same, place: [...document.querySelectorAll(same)].indexOf(document.activeElement) };
+    const form = document.activeElement?.closest('form[hx-target="#notice"]');
+    if (!form) return;
+    const named = (part, of) => [...of.classList].find((name) => name.startsWith(part));
+    const same = `.${named("rel-", form) ?? "none"} button`;
+    const place = [...document.querySelectorAll(same)].indexOf(document.activeElement);
+    const card = form.closest("article");
+    const all = [...document.querySelectorAll(".posts article")];
+    const others = (cards) => cards.find((other) => named("by-", other) !== named("by-", card));
+    const next = card && (others(all.slice(all.indexOf(card))) ?? others(all.slice(0, all.indexOf(card)).reverse()));
+    goOn = () => {
+      const button = document.querySelectorAll(same)[place] ?? (next?.isConnected ? null : at("#notice button"));
+      if (button) button.focus({ preventScroll: true });
+      else if (next?.isConnected) standAt(next);
+      else at("#notice").focus();
+    };
   });
   document.addEventListener("htmx:afterSettle", () => {
-    if (held !== null && document.activeElement === document.body)
-      document.querySelectorAll(held.same)[held.place]?.focus({ preventScroll: true });
-    held = null;
+    if (document.activeElement === document.body) goOn?.();
+    goOn = null;
   });
 
   // "Show more" is gone after the click: go on reading at the first post it brought. The pulse may settle before that.
@@ -144,13 +161,12 @@
     if (!event.detail.elt.closest("#more")) return;
     const asked = event.detail.xhr;
     const last = at(".posts > li:nth-last-child(2)");
-    const goOn = (settled) => {
+    const readOn = (settled) => {
       if (settled.detail.xhr !== asked) return;
-      document.removeEventListener("htmx:afterSettle", goOn);
+      document.removeEventListener("htmx:afterSettle", readOn);
       const next = last?.nextElementSibling?.querySelector("article");
-      next?.setAttribute("tabindex", "-1");
-      next?.focus({ preventScroll: true });
+      if (next) standAt(next);
     };
-    document.addEventListener("htmx:afterSettle", goOn);
+    document.addEventListener("htmx:afterSettle", readOn);
   });
 })();
