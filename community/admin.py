@@ -8,6 +8,11 @@ from django.http import HttpRequest
 
 from community.models import Block, Comment, Follow, Like, Post, User
 
+_INACTIVE = (
+    "Who is not active is listed and suggested nowhere and can neither post, comment, like nor follow. Their posts stay"
+    " in feeds until they are deleted: search Posts for the user name."
+)
+
 
 @admin.register(User)
 class MemberAdmin(UserAdmin):  # type: ignore[type-arg]
@@ -19,7 +24,13 @@ class MemberAdmin(UserAdmin):  # type: ignore[type-arg]
     fieldsets = (
         (None, {"fields": ("id", "username", "display_name", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        (
+            "Rights",
+            {
+                "fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions"),
+                "description": _INACTIVE,
+            },
+        ),
         ("Times", {"fields": ("last_login", "date_joined")}),
     )
 
