@@ -6,8 +6,8 @@ or about to expire, at an even pace: just fast enough for all to have a turn in 
 for as long as that took, so that a busy ClickHouse is asked less. It ends as soon as the breaker is not closed. A feed
 past its soft age is ready: it is served, and made anew by who comes.
 
-What it buys: the warmer notes which feeds it made (a hash in Redis). A member whose last event is later than that came
-back to a feed that would not have been there.
+What it buys: the warmer notes when it made which feeds (a sorted set in Redis). A member whose last event is later than
+that, while the feed still was there, came back to one that would not have been.
 """
 
 from collections import Counter
@@ -26,8 +26,8 @@ from nova.errors import NovaError
 from ranking import breaker, building, cache, queries, snapshot, split
 from ranking.breaker import State
 
-# viewer → Unix seconds at which the warmer made the feed that they have not come back to yet.
-MADE = "warm:v1:made"
+# Viewers by the Unix seconds at which the warmer made the feed that they have not come back to yet.
+MADE = "warm:v2:made"
 _READ_SECONDS = 5
 _ASKED_AT_ONCE = 2000
 _LOOK_EVERY_SECONDS = 5.0
@@ -148,7 +148,7 @@ def _make(member: Active, report: Report) -> bool:
         # The breaker counts it; the next one may go well.
         report.failed += 1
         return True
-    cache.redis(_READ_SECONDS).hset(MADE, member.id, str(clock.now().timestamp()))
+    cache.redis(_READ_SECONDS).zadd(MADE, {member.id: clock.now().timestamp()})
     report.made += 1
     return True
 
@@ -203,17 +203,20 @@ def _count_visits(
     """Who came since the last pass, and to what."""
     if not members:
         return
-    client = cache.redis(_READ_SECONDS)
-    made = client.hmget(MADE, [member.id for member in members])
+    client, lasts = cache.redis(_READ_SECONDS), settings.SNAPSHOT_HARD_SECONDS
+    if not dry_run:
+        # Whoever came to these was counted by an earlier pass. Nearly everybody who leaves leaves one behind.
+        client.zremrangebyscore(MADE, "-inf", since.timestamp() - lasts)
+    made = client.zmscore(MADE, [member.id for member in members])
     came = []
     for member, is_ready, at in zip(members, ready, made, strict=True):
-        if at is not None and member.last > float(at):
+        if at is not None and at < member.last <= at + lasts:
             report.bought += 1
             came.append(member.id)
         elif member.last > since.timestamp():
             report.hits += is_ready
             report.misses += not is_ready
     if came and not dry_run:
-        client.hdel(MADE, *came)
+        client.zrem(MADE, *came)
     if not dry_run:
-        client.expire(MADE, settings.SNAPSHOT_HARD_SECONDS)
+        client.expire(MADE, lasts)

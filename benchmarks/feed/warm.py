@@ -157,7 +157,7 @@ def _switch(bench: Bench, *, on: bool) -> None:
 def _forget_feeds(bench: Bench) -> None:
     """A cache without feeds, as after it was lost."""
     client = cache(bench)
-    for pattern in ("feed:v1:*", "gen:v1:*", "warm:v1:*", "limit:v1:*"):
+    for pattern in ("feed:v1:*", "gen:v1:*", "warm:v2:*", "limit:v1:*"):
         names = list(client.scan_iter(pattern, count=5000))
         for start in range(0, len(names), 5000):
             client.unlink(*names[start : start + 5000])

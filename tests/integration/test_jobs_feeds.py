@@ -11,7 +11,7 @@ from django.db import OperationalError
 from community import selectors
 from nova import clock, redis
 from nova.errors import Permanent
-from ranking import breaker, pipeline, trending, warming
+from ranking import breaker, pipeline, snapshot, trending, warming
 from ranking.breaker import State
 from tests.feeds import Feeds, invalidate, member
 from tests.jobs import come, run_job, state
@@ -189,6 +189,25 @@ def test_the_warmer_tells_the_hits_it_buys(feeds: Feeds) -> None:
     report = warming.warm(feeds.now + timedelta(seconds=1), seconds=1, since=now, dry_run=True)
     assert (report.bought, report.hits, report.misses) == (1, 0, 1)
     assert report.ready_share == 0.5
+
+
+def test_the_warmer_bought_nothing_for_who_comes_when_its_feed_is_long_gone(feeds: Feeds, settings) -> None:
+    """As after a night. What was made for those who do not come back is forgotten, too."""
+    back, away = member(), member()
+    come(feeds, back)
+    come(feeds, away)
+    run_job("warmer")
+    assert redis.cache().zcard(warming.MADE) == 2
+    redis.cache().delete(snapshot.pointer(str(back), "ch"))
+    night = timedelta(seconds=2 * settings.SNAPSHOT_HARD_SECONDS)
+    feeds.now = clock.now() + night
+    come(feeds, back)
+    last_pass = feeds.now - timedelta(minutes=1)
+    report = warming.warm(feeds.now + timedelta(seconds=1), seconds=1, since=last_pass, dry_run=True)
+    assert (report.bought, report.hits, report.misses) == (0, 0, 1)
+    settings.WARM_MEMBERS = 1
+    warming.warm(feeds.now + timedelta(seconds=1), seconds=1, since=last_pass)
+    assert redis.cache().zrange(warming.MADE, 0, -1) == [str(back).encode()]
 
 
 def test_one_member_that_cannot_be_ranked_ends_no_pass(feeds: Feeds, monkeypatch) -> None:
