@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import chain
@@ -24,7 +24,7 @@ from django.conf import settings
 
 from nova import clickhouse, metrics
 from nova.errors import Permanent, Transient
-from ranking import queries, recent, trending
+from ranking import queries, recent, snapshot, trending
 from ranking.merge import Candidate, Post, merge
 from ranking.scoring import Counts
 from ranking.sources import AFFINITY, FOLLOWEES, NEWEST, TRENDING, Cut, Source, cut
@@ -73,7 +73,6 @@ class _Hot:
 
 
 _NOTHING_HOT = _Hot(None, 0.0, [], {})
-# A deleted post is left out by every reader meanwhile.
 _HOT_SECONDS = 10.0
 _hot = _NOTHING_HOT
 _reading_hot = threading.Lock()
@@ -125,7 +124,7 @@ def gather(viewer: str, now: datetime) -> Gathered:
     """Everything that ranking needs to know of a viewer. Raises a `nova.errors` class when ClickHouse does not answer
     in full within `settings.CLICKHOUSE_DEADLINE` seconds."""
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
-    asked_hot = _ask(_hottest, now, deadline)
+    asked_hot = _ask(_still_hot, now, deadline)
     asked_interactions = _ask(_interactions, viewer, now, deadline)
     followed = _answer(_ask(_followed, viewer, deadline), deadline)
     interactions = _answer(asked_interactions, deadline)
@@ -295,6 +294,14 @@ def _found(
         except Permanent as error:
             recent.missed(error)
     return rows()
+
+
+def _still_hot(now: datetime, deadline: Deadline) -> _Hot:
+    """Without what was deleted since they were read. A deletion has feeds made anew, and the page that is answered
+    right from the making is looked through by nobody else."""
+    hot = _hottest(now, deadline)
+    gone = snapshot.gone([post.id for post in hot.posts])
+    return replace(hot, posts=[post for post in hot.posts if post.id not in gone]) if gone else hot
 
 
 def _hottest(now: datetime, deadline: Deadline) -> _Hot:

@@ -271,6 +271,14 @@ def ids(viewer: str, snapshot: str) -> list[str] | None:
     return None if found is None else entries.ids_of_bytes(found)
 
 
+def gone(posts: Sequence[str]) -> set[str]:
+    """Those of the posts that were deleted lately. Without Redis nobody knows of any."""
+    if not posts:
+        return set()
+    times: Sequence[Any] = cache.ask(lambda redis: redis.zmscore(GONE, posts), ())
+    return {post for post, at in zip(posts, times, strict=False) if at is not None}
+
+
 def lock(viewer: str, algorithm: str, seconds: float) -> str | None:
     """Become the one who makes the viewer's snapshot; a token to `unlock` with, "" without Redis, None: another is."""
     token = secrets.token_hex(8)

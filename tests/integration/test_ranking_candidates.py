@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from nova import clickhouse
+from ingestion import effects
+from nova import clickhouse, clock
 from ranking import candidates, pipeline, trending
 from ranking.diversity import FIRST_PLACES
 from tests.feeds import Feeds, member
@@ -231,6 +232,20 @@ def test_deleted_posts_never_appear(feeds: Feeds) -> None:
     feeds.delete(gone)
     assert ids(feeds, viewer) == texts(kept)
     assert pipeline.trending(viewer, "24h", 10, feeds.now).posts == []
+
+
+def test_a_trending_post_that_was_deleted_is_not_in_the_feed_that_is_made_upon_it(feeds: Feeds) -> None:
+    """What is hot was read a moment before, and the followers' feeds are made anew by the deletion itself."""
+    viewer, author = member(), member()
+    gone, kept = feeds.posts(author, hours_ago=[1, 2])
+    feeds.follow(viewer, author)
+    feeds.make_trend(gone, kept)
+    assert set(ids(feeds, viewer)) == set(texts(gone, kept))
+    feeds.delete(gone)
+    effects.announce(effects.Effects(gone={gone}, viewers={viewer}), now=clock.now())
+    page = pipeline.page(viewer, limit=5, now=feeds.now)
+    assert not page.cache_hit
+    assert [post["id"] for post in page.posts] == texts(kept)
 
 
 @pytest.mark.parametrize("sight", [{"action": "view"}, {"action": "click"}, {"action": "impression", "dwell_ms": 1000}])
