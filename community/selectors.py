@@ -7,7 +7,8 @@ from typing import Any, TypedDict, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from rest_framework.exceptions import NotFound
 
 from community.models import Block, Comment, Follow, Like, Post, User
@@ -71,17 +72,21 @@ def hidden_authors(user_id: UUID) -> set[UUID]:
 
 
 def recent_posts_of(author_ids: Collection[UUID], since: datetime, limit: int) -> list[Post]:
-    """The newest posts of these authors since then, newest first."""
-    rows = Post.objects.filter(author_id__in=author_ids, created_at__gte=since).order_by("-created_at", "-id")
+    """The newest posts of these authors since then, newest first. `media_text` has their media."""
     with _served():
-        return list(rows[:limit])
+        return list(_newest(since).filter(author_id__in=author_ids)[:limit])
 
 
 def recent_posts(since: datetime, limit: int, hidden: Collection[UUID] = ()) -> list[Post]:
-    """The newest posts since then of all members but the `hidden`, newest first."""
-    rows = Post.objects.filter(created_at__gte=since).exclude(author_id__in=hidden).order_by("-created_at", "-id")
+    """The newest posts since then of all members but the `hidden`, newest first. `media_text` has their media."""
     with _served():
-        return list(rows[:limit])
+        return list(_newest(since).exclude(author_id__in=hidden)[:limit])
+
+
+def _newest(since: datetime) -> QuerySet[Post]:
+    """Media as the text that PostgreSQL has: what was written past Nova may be nested deeper than Django can read."""
+    rows = Post.objects.filter(created_at__gte=since).order_by("-created_at", "-id")
+    return rows.defer("media").annotate(media_text=Cast("media", TextField()))
 
 
 def authors_of(post_ids: Collection[UUID]) -> dict[UUID, UUID]:
@@ -91,9 +96,9 @@ def authors_of(post_ids: Collection[UUID]) -> dict[UUID, UUID]:
 
 
 def posts_by_ids(post_ids: Collection[UUID]) -> dict[UUID, Post]:
-    """Post id → post; posts that do not exist are missing."""
+    """Post id → post, without its media; posts that do not exist are missing."""
     with _served():
-        return {post.id: post for post in Post.objects.filter(id__in=post_ids)}
+        return {post.id: post for post in Post.objects.filter(id__in=post_ids).defer("media")}
 
 
 def reaction_counts(post_ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:

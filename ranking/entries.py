@@ -136,12 +136,12 @@ def _counted(counts: Counts) -> dict[str, int]:
     return {"impressions": impressions, "views": views, "likes": likes, "comments": comments, "shares": shares}
 
 
-def _media(text: str) -> Any:
+def _media(text: str) -> list[Any]:
     if text in {"[]", ""}:
         return []
     try:
         said = orjson.loads(text)
     except orjson.JSONDecodeError:
         return []
-    # Some that were written past Nova could be read and not be written again.
-    return [] if is_deeper(said) else said
+    # Some that were written past Nova could be read and not be written again, or are no list of objects.
+    return [one for one in said if isinstance(one, dict)] if isinstance(said, list) and not is_deeper(said) else []

@@ -4,7 +4,9 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError, connection
 
+from community import selectors
 from community.models import Block, Follow, Post
 from nova import redis
 from ranking import pipeline, seen
@@ -62,3 +64,45 @@ def test_the_newest_were_all_seen(feeds: Feeds, make_member, write, follows: boo
     newest, older = write(author, count, hours_ago=1), write(author, LENGTH - 2, hours_ago=9)
     redis.cache().zadd(seen.key(str(viewer)), dict.fromkeys(newest, feeds.now.timestamp()))
     assert shown(viewer) == older + newest[:2]
+
+
+@pytest.mark.parametrize(
+    ("media", "known"),
+    [
+        (f'[{{"size": {10**30}}}]', [{"size": 1e30}]),
+        (f'[{{"size": {10**400}}}]', []),
+        ("[" * 500 + "]" * 500, []),
+        ("[" * 3000 + "]" * 3000, []),
+        ('{"url": "https://media.example/1.jpg"}', []),
+        ('[7, {"url": "https://media.example/1.jpg"}]', [{"url": "https://media.example/1.jpg"}]),
+        ("null", []),
+    ],
+    ids=["more than 64 bits", "more than a double", "deep", "very deep", "an object", "a number", "null"],
+)
+@pytest.mark.parametrize("follows", [True, False])
+def test_what_psql_wrote_into_media_takes_nobody_the_feed(
+    feeds: Feeds, make_member, write, follows: bool, media: str, known: list
+) -> None:
+    viewer, author = make_member(), make_member()
+    if follows:
+        Follow.objects.create(follower_id=viewer, followee_id=author)
+    odd, plain = write(author, 2, hours_ago=1)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE posts SET media = %s::jsonb WHERE id = %s", [media, odd])
+    posts = pipeline.page(viewer, limit=LENGTH, algo="time").posts
+    assert [(post["id"], post["media"]) for post in posts] == [(odd, known), (plain, [])]
+
+
+def test_reactions_that_cannot_be_counted_in_time_take_nobody_the_feed(
+    feeds: Feeds, make_member, write, monkeypatch
+) -> None:
+    """PostgreSQL gives up counting the millions of likes of a post long after it has found the post."""
+    viewer, author = make_member(), make_member()
+    Follow.objects.create(follower_id=viewer, followee_id=author)
+    posts = write(author, 2, hours_ago=1)
+
+    def in_vain(_: object) -> None:
+        raise OperationalError("canceling statement due to statement timeout")
+
+    monkeypatch.setattr(selectors, "reaction_counts", in_vain)
+    assert shown(viewer) == posts
