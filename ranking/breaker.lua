@@ -31,8 +31,10 @@ elseif forced ~= '' or act == 'look' then
   -- Nothing changes.
 elseif act == 'admit' then
   if state ~= 'closed' then
-    local till = state == 'open' and opened_at + open_for or tonumber(is.probe_until)
-    refused = now < till
+    local lasts = state == 'open' and open_for or lease
+    local till = state == 'open' and opened_at + lasts or tonumber(is.probe_until)
+    -- What ends later than it can was begun before the clock was set back.
+    refused = now < till and till <= now + lasts
     if not refused then
       state = 'half_open'
       put('state', state, 'probe', argument, 'probe_until', string.format('%.0f', now + lease))
@@ -47,7 +49,8 @@ elseif act == 'fail' then
   if state == 'half_open' and is.probe == argument then
     open()
   elseif state == 'closed' then
-    if now - tonumber(is.window_at or 0) >= window then
+    local since = now - tonumber(is.window_at or 0)
+    if since < 0 or since >= window then
       failures = 0
       put('window_at', string.format('%.0f', now))
     end

@@ -136,8 +136,10 @@ class Local:
         fields = self.fields
         if state is State.CLOSED:
             return state
-        until = fields["opened_at"] + limits.open_for if state is State.OPEN else fields["probe_until"]
-        if now < until:
+        lasts = limits.open_for if state is State.OPEN else limits.lease
+        until = fields["opened_at"] + lasts if state is State.OPEN else fields["probe_until"]
+        # What ends later than it can was begun before the clock was set back.
+        if now < until <= now + lasts:
             return None
         fields.update(state=State.HALF_OPEN, probe=token, probe_until=now + limits.lease)
         return State.HALF_OPEN
@@ -155,7 +157,7 @@ class Local:
             return State.OPEN
         if state is not State.CLOSED:
             return state
-        if now - fields.get("window_at", 0) >= limits.window:
+        if not 0 <= now - fields.get("window_at", 0) < limits.window:
             fields.update(window_at=now, failures=0)
         fields["failures"] += 1
         if fields["failures"] < limits.failures:

@@ -179,6 +179,22 @@ def test_a_failed_probe_opens_it_again_and_an_unfinished_one_is_replaced(breaker
     assert breaker.look().after is State.CLOSED
 
 
+@pytest.mark.parametrize(
+    "begun_later",
+    [{"state": "open", "opened_at": 10**14}, {"state": "half_open", "probe": "lost", "probe_until": 10**14}],
+)
+def test_a_clock_that_is_set_back_keeps_nobody_out(breaker: Breaker, begun_later: dict) -> None:
+    """By Redis' clock, which another server's may follow that is behind."""
+    open_it(breaker)
+    redis.durable().hset(breaker.key, mapping=begun_later)
+    assert breaker.call(lambda: "back") == "back"
+    assert breaker.look().after is State.CLOSED
+    redis.durable().hset(breaker.key, mapping={"failures": 2, "window_at": 10**14})
+    with pytest.raises(Transient, match="nobody answers"):
+        breaker.call(fail)
+    assert breaker.look().failures == 1
+
+
 def test_redis_and_one_process_follow_the_same_rules(breaker: Breaker) -> None:
     local, limits = Local(), Limits.configured()
     acts = ["admit a", "fail a", "fail b", "look ", "fail a", "admit a", "succeed a", "fail c", "force open", "admit a"]

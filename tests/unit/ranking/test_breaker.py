@@ -6,6 +6,7 @@ import pytest
 
 from ranking.breaker import Limits, Local, State, Verdict
 
+HOUR = 3_600_000
 LIMITS = Limits(failures=3, window=10_000, open_for=5_000, lease=2_000)
 
 
@@ -81,6 +82,20 @@ def test_late_failures_do_not_keep_it_open_longer(opened: Steps) -> None:
 
 def test_a_late_success_does_not_close_it(opened: Steps) -> None:
     assert opened("succeed").after is State.OPEN
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_out(opened: Steps) -> None:
+    assert opened("admit", "lost", after=-HOUR).allowed
+    assert not opened("admit", "other").allowed
+    assert opened("admit", "next", after=-HOUR).allowed
+    assert opened("succeed", "next").after is State.CLOSED
+
+
+def test_failures_before_a_clock_was_set_back_do_not_add_up_with_those_after(step: Steps) -> None:
+    step("fail")
+    for _ in range(3):
+        step("look", after=-HOUR)
+        assert step("fail").failures == 1
 
 
 @pytest.mark.parametrize(("forced", "allowed"), [("open", False), ("closed", True)])
