@@ -45,7 +45,8 @@ def following(viewer: str, since: Cursor, limit: int, explain: bool, now: dateti
 def _again(viewer: str, since: Cursor, now: datetime) -> Found:
     """The feed of the cursor's moment, worked out once more: nobody remembers what it was. Kept by nobody."""
     made = snapshot.made_at(since.snapshot)
-    for algorithm in (since.made_by, since.asked, TIME):
+    # Each once: what is frozen takes its whole time before it fails.
+    for algorithm in dict.fromkeys((since.made_by, since.asked, TIME)):
         try:
             again = building.make(viewer, algorithm, datetime.fromtimestamp(made, UTC) if made else now)
             return Found(again.cut(0, ALL), building.MISS)

@@ -10,8 +10,9 @@ from community import selectors
 from community.models import Block
 from ingestion import effects
 from nova import clock, redis
+from nova.errors import Transient
 from nova.hidings import Hiding
-from ranking import pipeline, snapshot
+from ranking import candidates, pipeline, snapshot
 from tests.feeds import Feeds, ids, invalidate, lose, member
 
 pytest_plugins = ["tests.ranking_fixtures"]
@@ -109,6 +110,22 @@ def test_when_nobody_remembers_and_the_feed_has_changed_nothing_comes_twice_and_
         found += ids(page)
     assert len(found) == len(set(found))
     assert set(found) == set(whole)
+
+
+@pytest.mark.django_db
+def test_when_nobody_remembers_clickhouse_is_tried_once(viewer: UUID, monkeypatch) -> None:
+    """A frozen one takes the reader a deadline each time, and the breaker counts each."""
+    first = pipeline.page(viewer, limit=5)
+    redis.cache().delete(*redis.cache().keys(f"feed:v1:{viewer}*"))
+    tries = []
+
+    def hang(*_: object) -> None:
+        tries.append(1)
+        raise Transient("ClickHouse took longer than the deadline")
+
+    monkeypatch.setattr(candidates, "gather", hang)
+    assert pipeline.page(viewer, limit=5, cursor=first.cursor).algorithm == "time"
+    assert tries == [1]
 
 
 def test_posts_deleted_since_are_taken_out_and_the_page_filled(viewer: UUID) -> None:
