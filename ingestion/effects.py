@@ -52,11 +52,13 @@ _BOUNDS_OF_A_BATCH = 4
 @dataclass
 class Effects:
     """viewers: members whose own feed changes; authors: those whose followers' feeds change; gone: deleted posts;
-    hidings: those that began (True) or ended; everyone: a whole table is empty; no_posts: that of the posts."""
+    there: new ones, some perhaps once more; hidings: those that began (True) or ended; everyone: a whole table is
+    empty; no_posts: that of the posts."""
 
     viewers: set[UUID] = field(default_factory=set)
     authors: set[UUID] = field(default_factory=set)
     gone: set[UUID] = field(default_factory=set)
+    there: set[UUID] = field(default_factory=set)
     hidings: dict[Hiding, bool] = field(default_factory=dict)
     everyone: bool = False
     no_posts: bool = False
@@ -93,6 +95,10 @@ class Effects:
         self.authors |= {row.author_id for row in (old, new) if row}
         if old and not new:
             self.gone.add(old.id)
+            self.there.discard(old.id)
+        elif new and not old:
+            self.there.add(new.id)
+            self.gone.discard(new.id)
 
 
 def announce(effects: Effects, *, now: datetime) -> None:
@@ -100,6 +106,9 @@ def announce(effects: Effects, *, now: datetime) -> None:
     try:
         if effects.gone:
             _hide(effects.gone, now.timestamp())
+        # An id may come again: an import that deletes and inserts, a client that takes its deletion back.
+        for posts in _chunks(effects.there):
+            redis.cache().zrem(GONE_POSTS, *map(str, posts))
         hidings.note(effects.hidings)
         generations.bump(effects.viewers)
         if effects.everyone:

@@ -209,6 +209,8 @@ def test_feeds_learn_whose_they_are(world: World) -> None:
     assert generations.of(stranger) == silent
     world.sql("DELETE FROM posts WHERE id = %s", post)
     wait_until(lambda: redis.cache().zscore("gone:posts", str(post)), "the deleted post among those not to be shown")
+    world.sql("INSERT INTO posts (id, author_id, text) VALUES (%s, %s, 'once more')", post, author)
+    wait_until(lambda: not redis.cache().zscore("gone:posts", str(post)), "the post that came again to be shown again")
     blocked = generations.of(author)
     world.sql("INSERT INTO blocks (blocker_id, blocked_id, kind) VALUES (%s, %s, 'block')", reader, author)
     wait_until(lambda: generations.of(author) > blocked, "the blocked one's feed made stale too")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
 from ingestion import effects
@@ -188,3 +189,21 @@ def test_what_was_deleted_stays_out_of_the_last_good_feed(viewer: UUID, settings
     assert isinstance(last, snapshot.Slice)
     assert [entry.id for entry in last.entries] == rest
     assert redis.cache().ttl(snapshot.GONE) > settings.SNAPSHOT_HARD_SECONDS
+
+
+def test_a_post_that_comes_again_under_its_id_is_in_kept_feeds_again(feeds: Feeds, viewer: UUID) -> None:
+    """As after an import that deletes the rows and inserts them."""
+    first, *rest = ids(pipeline.page(viewer, limit=20))
+
+    def kept_feed(page_of_head: bool) -> list[str]:
+        if not page_of_head:
+            return ids(pipeline.page(viewer, limit=19))
+        found = pipeline.ready(viewer, limit=19, algo=None)
+        assert found
+        assert found.ready
+        return [post["id"] for post in orjson.loads(b"[%b]" % found.ready.posts)]
+
+    effects.announce(effects.Effects(gone={UUID(first), uuid4()}), now=clock.now())
+    assert kept_feed(True) == kept_feed(False) == rest
+    effects.announce(effects.Effects(there={UUID(first), uuid4()}), now=clock.now())
+    assert kept_feed(True) == kept_feed(False) == [first, *rest[:-1]]

@@ -49,7 +49,8 @@ def test_a_mute_that_becomes_a_block_hides_both_ways_and_back(before, after, oth
 
 
 def test_a_new_post_concerns_the_authors_followers():
-    assert effects(("post_insert", 0)) == Effects(authors={decoded("post_insert").new.author_id})
+    new = decoded("post_insert").new
+    assert effects(("post_insert", 0)) == Effects(authors={new.author_id}, there={new.id})
 
 
 def test_an_edit_concerns_nobody():
@@ -64,6 +65,17 @@ def test_a_post_that_changes_hands_concerns_the_followers_of_both():
 def test_a_deleted_post_is_hidden_at_once():
     gone = decoded("post_update_id", 0).old
     assert effects(("post_update_id", 0)) == Effects(authors={gone.author_id}, gone={gone.id})
+
+
+def test_of_a_post_that_goes_and_comes_again_the_last_change_counts():
+    row = decoded("post_insert").new
+    insert = Decoded(changes("post_insert")[0], None, row, [])
+    delete = Decoded(replace(changes("post_insert")[0], op="d"), row, None, [])
+    for order, is_there in (((delete, insert), True), ((insert, delete), False), ((insert, delete, insert), True)):
+        found = Effects()
+        for change in order:
+            found.add(change)
+        assert (found.there, found.gone) == (({row.id}, set()) if is_there else (set(), {row.id}))
 
 
 def test_a_snapshot_tells_nobody():
