@@ -71,21 +71,26 @@ def hidden_authors(user_id: UUID) -> set[UUID]:
         return {row[0] for row in mine.union(theirs)}
 
 
-def recent_posts_of(author_ids: Collection[UUID], since: datetime, limit: int) -> list[Post]:
+def recent_posts_of(
+    author_ids: Collection[UUID], since: datetime, limit: int, until: datetime | None = None
+) -> list[Post]:
     """The newest posts of these authors since then, newest first. `media_text` has their media."""
     with _served():
-        return list(_newest(since).filter(author_id__in=author_ids)[:limit])
+        return list(_newest(since, until).filter(author_id__in=author_ids)[:limit])
 
 
-def recent_posts(since: datetime, limit: int, hidden: Collection[UUID] = ()) -> list[Post]:
+def recent_posts(
+    since: datetime, limit: int, hidden: Collection[UUID] = (), until: datetime | None = None
+) -> list[Post]:
     """The newest posts since then of all members but the `hidden`, newest first. `media_text` has their media."""
     with _served():
-        return list(_newest(since).exclude(author_id__in=hidden)[:limit])
+        return list(_newest(since, until).exclude(author_id__in=hidden)[:limit])
 
 
-def _newest(since: datetime) -> QuerySet[Post]:
+def _newest(since: datetime, until: datetime | None) -> QuerySet[Post]:
     """Media as the text that PostgreSQL has: what was written past Nova may be nested deeper than Django can read."""
     rows = Post.objects.filter(created_at__gte=since).order_by("-created_at", "-id")
+    rows = rows if until is None else rows.filter(created_at__lte=until)
     return rows.defer("media").annotate(media_text=Cast("media", TextField()))
 
 

@@ -82,12 +82,12 @@ def _lock_seconds() -> float:
     return 2 * settings.CLICKHOUSE_DEADLINE
 
 
-def make(viewer: str, algorithm: str, now: datetime, generation: int = 0) -> Snapshot:
-    """Make a viewer's feed without keeping it. Raises what `build` does."""
+def make(viewer: str, algorithm: str, now: datetime, generation: int = 0, until: datetime | None = None) -> Snapshot:
+    """Make a viewer's feed without keeping it, of posts made `until` then if it is given. Raises what `build` does."""
     # To the millisecond, as in the snapshot's id: by it the same scores can be worked out again.
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     weights = weights_of(viewer, algorithm, now)
-    found = _ranked(viewer, weights, now) if algorithm == CH else _by_time(viewer, now)
+    found = _ranked(viewer, weights, now, until) if algorithm == CH else _by_time(viewer, now, until)
     return Snapshot.made(found, algorithm=algorithm, generation=generation, weights=weights, now=now)
 
 
@@ -96,9 +96,9 @@ def weights_of(viewer: str, algorithm: str, now: datetime) -> Weights:
     return experiments.weights_of(viewer, now) if algorithm == CH else Weights.configured()
 
 
-def _ranked(viewer: str, weights: Weights, now: datetime) -> list[Entry]:
+def _ranked(viewer: str, weights: Weights, now: datetime, until: datetime | None) -> list[Entry]:
     with _timed("candidates"), place():
-        known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now))
+        known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now, until))
     with _timed("scoring"):
         items = rank(
             known.candidates,
@@ -130,9 +130,9 @@ def place() -> Iterator[None]:
         _places().release()
 
 
-def _by_time(viewer: str, now: datetime) -> list[Entry]:
+def _by_time(viewer: str, now: datetime, until: datetime | None) -> list[Entry]:
     with _timed("fallback"):
-        return fallback.newest(viewer, now)
+        return fallback.newest(viewer, now, until)
 
 
 def _build_once(

@@ -48,9 +48,12 @@ class Gathered:
 
 class _Viewer:
     """The two sources that name authors, for a viewer at a time: followees, whom they follow, and closest, with whom
-    they had most to do; without the authors that are hidden from them."""
+    they had most to do; without the authors that are hidden from them. until: when their last posts were made."""
 
-    def __init__(self, hidden: set[str], followed: set[str], interactions: Mapping[str, int], now: datetime) -> None:
+    def __init__(
+        self, hidden: set[str], followed: set[str], interactions: Mapping[str, int], now: datetime, until: datetime
+    ) -> None:
+        self.until = until
         closest = set(by_closeness(interactions, hidden)[: settings.AFFINITY_AUTHORS])
         self.followees = Source(followed - hidden, now - timedelta(hours=settings.FOLLOWEE_HOURS))
         self.closest = Source(closest, now - timedelta(hours=settings.AFFINITY_POST_HOURS))
@@ -98,6 +101,8 @@ _COPIES = 10
 # Whoever follows more would often have more posts to choose from than are read: the server cuts at once.
 _MANY = 300
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The last moment that ClickHouse has.
+_LAST = datetime(2299, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 
 class Deadline:
@@ -120,9 +125,12 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.CLICKHOUSE_POOL, thread_name_prefix="candidates")
 
 
-def gather(viewer: str, now: datetime) -> Gathered:
-    """Everything that ranking needs to know of a viewer. Raises a `nova.errors` class when ClickHouse does not answer
-    in full within `settings.CLICKHOUSE_DEADLINE` seconds."""
+def gather(viewer: str, now: datetime, until: datetime | None = None) -> Gathered:
+    """Everything that ranking needs to know of a viewer; of posts only those made `until` then, if it is given.
+
+    Raises a `nova.errors` class when ClickHouse does not answer in full within `settings.CLICKHOUSE_DEADLINE` seconds.
+    """
+    last = until or _LAST
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
     asked_hot = _ask(_still_hot, now, deadline)
     asked_interactions = _ask(_interactions, viewer, now, deadline)
@@ -131,18 +139,23 @@ def gather(viewer: str, now: datetime) -> Gathered:
     asked_limits = _ask(_hidden_and_seen, viewer, now, deadline)
 
     def as_seen_by(hidden: set[str]) -> _Viewer:
-        return _Viewer(hidden | {viewer}, followed, interactions, now)
+        return _Viewer(hidden | {viewer}, followed, interactions, now, last)
 
     supposed = as_seen_by(set())
     asked_posts = _ask(_of_authors, supposed, as_seen_by, asked_limits, asked_hot, deadline)
     hidden, seen = _answer(asked_limits, deadline)
     hot = _answer(asked_hot, deadline)
-    trending_posts = _shown_to(hidden | {viewer}, seen, hot.posts)
+    trending_posts = _shown_to(hidden | {viewer}, seen, (post for post in hot.posts if post.created_at <= last))
     of_authors, counts = _answer(asked_posts, deadline)
     counts |= hot.counts
     proposals = {FOLLOWEES: of_authors.followees, TRENDING: trending_posts, AFFINITY: of_authors.closest}
     if not any(proposals.values()):
-        parameters = {"viewer": viewer, "cap": settings.CANDIDATES_PER_SOURCE, "seen_after": seen_after(now)}
+        parameters = {
+            "viewer": viewer,
+            "until": queries.moment(last),
+            "cap": settings.CANDIDATES_PER_SOURCE,
+            "seen_after": seen_after(now),
+        }
         newest = _answer(_ask(_read, "newest", parameters, deadline.left()), deadline)
         counts = _answer(_ask(counters, [post.id for post in newest], deadline.left()), deadline)
         proposals[NEWEST] = newest
@@ -254,7 +267,12 @@ def _cut(rows: Sequence[Sequence[Any]], known: _Viewer, seen: Collection[str], r
 
 def _newest_of(known: _Viewer, reach: int, in_memory: bool, deadline: Deadline) -> list[Any]:
     far, near = sorted((known.followees, known.closest), key=attrgetter("after"))
-    parameters = {"far": queries.moment(far.after), "near": queries.moment(near.after), "reach": reach}
+    parameters = {
+        "far": queries.moment(far.after),
+        "near": queries.moment(near.after),
+        "until": queries.moment(known.until),
+        "reach": reach,
+    }
     lists = {"authors": far.authors | near.authors, "far_authors": far.authors}
     return _found("by_authors", parameters, lists, in_memory, deadline)
 
@@ -263,6 +281,7 @@ def _cut_by_server(known: _Viewer, cap: int, seen: Collection[str], in_memory: b
     parameters = {
         "followee_after": queries.moment(known.followees.after),
         "closest_after": queries.moment(known.closest.after),
+        "until": queries.moment(known.until),
         "copies": _COPIES,
         "cap": cap,
     }

@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 _EVER = timedelta(days=3650)
 
 
-def newest(viewer: str, now: datetime) -> list[Entry]:
-    """At most `SNAPSHOT_POSTS` posts, the unseen first, each part newest first. Same shape as a ranked feed.
+def newest(viewer: str, now: datetime, until: datetime | None = None) -> list[Entry]:
+    """At most `SNAPSHOT_POSTS` posts, the unseen first, each part newest first, made `until` then if it is given. Same
+    shape as a ranked feed.
 
     Who follows nobody, or only silent members, gets the newest posts of all. Own posts and those of hidden authors are
     not among them. Raises `django.db.DatabaseError` when PostgreSQL does not answer.
@@ -34,17 +35,17 @@ def newest(viewer: str, now: datetime) -> list[Entry]:
     # Enough that what is seen can go to the end without leaving the feed short. The intake bounds what is known.
     reach = settings.SNAPSHOT_POSTS + len(known)
     followees = [author for author in selectors.followees_of(member) if author not in hidden]
-    rows, source = _of_followees(followees, now, reach), FOLLOWEES
+    rows, source = _of_followees(followees, now, reach, until), FOLLOWEES
     if not rows:
-        rows, source = selectors.recent_posts(now - _EVER, reach, hidden), NEWEST
+        rows, source = selectors.recent_posts(now - _EVER, reach, hidden, until), NEWEST
     posts = [_post(row, str(row.id) in known) for row in rows]
     posts.sort(key=lambda post: (not post.seen, post.created_at, post.id), reverse=True)
     posts = posts[: settings.SNAPSHOT_POSTS]
     return entries.by_time(posts, source, _counts([UUID(post.id) for post in posts]), now)
 
 
-def _of_followees(followees: Sequence[UUID], now: datetime, limit: int) -> list[Row]:
-    return selectors.recent_posts_of(followees, now - _EVER, limit) if followees else []
+def _of_followees(followees: Sequence[UUID], now: datetime, limit: int, until: datetime | None) -> list[Row]:
+    return selectors.recent_posts_of(followees, now - _EVER, limit, until) if followees else []
 
 
 def _counts(ids: Collection[UUID]) -> dict[str, Counts]:

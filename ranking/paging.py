@@ -43,16 +43,23 @@ def following(viewer: str, since: Cursor, limit: int, explain: bool, now: dateti
 
 
 def _again(viewer: str, since: Cursor, now: datetime) -> Found:
-    """The feed of the cursor's moment, worked out once more: nobody remembers what it was. Kept by nobody."""
+    """The feed of the cursor's moment, worked out once more: nobody remembers what it was. Kept by nobody. What came
+    since takes no room in it."""
     made = snapshot.made_at(since.snapshot)
+    at, until = (datetime.fromtimestamp(made, UTC), _end(made)) if made else (now, None)
     # Each once: what is frozen takes its whole time before it fails.
     for algorithm in dict.fromkeys((since.made_by, since.asked, TIME)):
         try:
-            again = building.make(viewer, algorithm, datetime.fromtimestamp(made, UTC) if made else now)
+            again = building.make(viewer, algorithm, at, until=until)
             return Found(again.cut(0, ALL), building.MISS)
         except (NovaError, DatabaseError):
             continue
     return first(viewer, since.asked, ALL, True, now)
+
+
+def _end(moment: float) -> datetime:
+    """The end of a snapshot's moment, which its id tells to the millisecond."""
+    return datetime.fromtimestamp(moment + 0.001, UTC)
 
 
 def _go_on(viewer: str, since: Cursor, whole: Found, ids: Sequence[str] | None, limit: int) -> Found:
@@ -65,13 +72,11 @@ def _go_on(viewer: str, since: Cursor, whole: Found, ids: Sequence[str] | None, 
     about, entries = whole.part.about, whole.part.entries
     had = since.shown_before + since.position
     shown, due = (ids or [])[:had], set((ids or [])[had:])
-    past, moment = set(shown), snapshot.made_at(since.snapshot) or 0.0
-    # Ids of snapshots are exact to the millisecond.
-    after = datetime.fromtimestamp(moment + 0.001, UTC)
+    past, end = set(shown), _end(snapshot.made_at(since.snapshot) or 0.0)
 
     def follows(entry: Entry) -> bool:
         if ids is None:
-            return entry.created_at < after
+            return entry.created_at <= end
         return entry.id in due or entry.key < since.last or about.algorithm != since.made_by
 
     new = compress(entries, since.not_shown(entry.id for entry in entries))

@@ -21,8 +21,10 @@ FROM (
         author_id IN followed_authors AND created_at >= {followee_after:DateTime64(6, 'UTC')} AS of_followee,
         author_id IN closest_authors AND created_at >= {closest_after:DateTime64(6, 'UTC')} AS of_closest
     FROM posts_by_author FINAL
-    PREWHERE (author_id IN followed_authors AND created_at >= {followee_after:DateTime64(6, 'UTC')})
-        OR (author_id IN closest_authors AND created_at >= {closest_after:DateTime64(6, 'UTC')})
+    PREWHERE (author_id IN followed_authors
+            AND created_at BETWEEN {followee_after:DateTime64(6, 'UTC')} AND {until:DateTime64(6, 'UTC')})
+        OR (author_id IN closest_authors
+            AND created_at BETWEEN {closest_after:DateTime64(6, 'UTC')} AND {until:DateTime64(6, 'UTC')})
     ORDER BY seen, created_at DESC, id DESC
     LIMIT {copies:UInt32} BY if(content_key = 0, toUInt128(id), content_key)
 )

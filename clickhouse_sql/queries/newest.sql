@@ -5,6 +5,7 @@ PREWHERE id IN (
         SELECT id
         FROM posts_cdc FINAL
         WHERE author_id != {viewer:UUID} AND author_id NOT IN /*hidden*/
+            AND created_at <= {until:DateTime64(6, 'UTC')}
         ORDER BY id IN /*seen*/, created_at DESC, id DESC
         LIMIT {cap:UInt32}
     )

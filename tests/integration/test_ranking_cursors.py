@@ -112,6 +112,24 @@ def test_when_nobody_remembers_and_the_feed_has_changed_nothing_comes_twice_and_
     assert set(found) == set(whole)
 
 
+@pytest.mark.parametrize("count", [30, 200])
+def test_when_nobody_remembers_what_came_since_takes_no_room(feeds: Feeds, settings, count: int) -> None:
+    """Whoever scrolls on after a night, when there are more new posts than the sources propose."""
+    settings.CANDIDATES_PER_SOURCE = settings.SNAPSHOT_POSTS = 20
+    viewer, authors = member(), [member() for _ in range(4)]
+    feeds.follow(viewer, *authors)
+    for number, author in enumerate(authors):
+        feeds.make_trend(*feeds.posts(author, hours_ago=[1 + number + 5 * turn for turn in range(8)]))
+    first = pipeline.page(viewer, limit=5)
+    whole = ids(pipeline.page(viewer, limit=100))
+    assert len(whole) == 20
+    redis.cache().delete(*redis.cache().keys(f"feed:v1:{viewer}*"))
+    for author in authors:
+        feeds.make_trend(*feeds.posts(author, hours_ago=[-0.1 - 0.001 * number for number in range(count // 4)]))
+    candidates.forget()
+    assert ids(first) + rest(viewer, first.cursor) == whole
+
+
 @pytest.mark.django_db
 def test_when_nobody_remembers_clickhouse_is_tried_once(viewer: UUID, monkeypatch) -> None:
     """A frozen one takes the reader a deadline each time, and the breaker counts each."""

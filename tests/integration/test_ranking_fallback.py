@@ -106,3 +106,18 @@ def test_reactions_that_cannot_be_counted_in_time_take_nobody_the_feed(
 
     monkeypatch.setattr(selectors, "reaction_counts", in_vain)
     assert shown(viewer) == posts
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_when_nobody_remembers_the_snapshot_what_came_since_takes_no_room(
+    feeds: Feeds, make_member, write, follows: bool
+) -> None:
+    viewer, author = make_member(), make_member()
+    if follows:
+        Follow.objects.create(follower_id=viewer, followee_id=author)
+    posts = write(author, LENGTH, hours_ago=1)
+    first = pipeline.page(viewer, limit=4, algo="time")
+    redis.cache().delete(*redis.cache().keys(f"feed:v1:{viewer}*"))
+    write(author, 2 * LENGTH, hours_ago=-1)
+    second = pipeline.page(viewer, limit=LENGTH, cursor=first.cursor)
+    assert [post["id"] for post in (*first.posts, *second.posts)] == posts
