@@ -78,6 +78,8 @@ class _Hot:
 _NOTHING_HOT = _Hot(None, 0.0, [], {})
 _HOT_SECONDS = 10.0
 _hot = _NOTHING_HOT
+# Those of the hottest that were deleted, and the state of the deletions in which that was found.
+_gone: tuple[_Hot, str, set[str]] = _NOTHING_HOT, "", set()
 _reading_hot = threading.Lock()
 # Few rows at each of many places: read from the page cache where they lie, all columns at once. What a
 # condition matched is not remembered: no other query has the same.
@@ -318,8 +320,12 @@ def _found(
 def _still_hot(now: datetime, deadline: Deadline) -> _Hot:
     """Without what was deleted since they were read. A deletion has feeds made anew, and the page that is answered
     right from the making is looked through by nobody else."""
-    hot = _hottest(now, deadline)
-    gone = snapshot.gone([post.id for post in hot.posts])
+    global _gone
+    hot, deletions = _hottest(now, deadline), snapshot.deletions()
+    of, known, gone = _gone
+    if of is not hot or known != deletions:
+        gone = snapshot.gone([post.id for post in hot.posts])
+        _gone = hot, deletions, gone
     return replace(hot, posts=[post for post in hot.posts if post.id not in gone]) if gone else hot
 
 
