@@ -29,3 +29,9 @@ def test_the_letter_before_is_read_from_the_header():
     assert sweep._earlier([["nova.replay-of", {"base64": "/w=="}]]) is None
     assert sweep._earlier([["nova.replay-of", "seventeen"]]) is None
     assert sweep._earlier([["nova.replay-of", "²"]]) is None
+
+
+def test_a_number_that_no_letter_can_have_is_none():
+    """Any producer may set the header, and one letter must not end every sweep from then on."""
+    assert sweep._earlier([["nova.replay-of", "9" * 5000]]) is None
+    assert sweep._earlier([["nova.replay-of", "9" * 19]]) is None
