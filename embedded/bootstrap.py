@@ -148,6 +148,8 @@ def main(arguments):  # type: (list[str]) -> int
     except StackError as error:
         stop(error.message, error.hint)
     started = time.monotonic()
+    for stamp in VENV.glob("*.installed"):
+        stamp.unlink()  # what it stands for changes now; this may break off, or be the way back to an older lock file
     make_venv()
     install(lock)
     (VENV / (name + ".installed")).write_text(digest(lock))

@@ -33,6 +33,25 @@ def test_the_tests_environment_holds_the_demos(clone: Path) -> None:
     assert bootstrap.is_done(clone / "requirements" / "embedded.txt")
 
 
+def test_what_was_installed_before_something_else_is_looked_at_again(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back on the old version, its stamp would stand for packages of the new one."""
+    monkeypatch.setenv("NOVA_ANYWAY", "1")
+    monkeypatch.setattr(bootstrap, "make_venv", lambda: None)
+    monkeypatch.setattr(bootstrap, "install", lambda lock: None)
+    locks = [clone / "requirements" / f"{name}.txt" for name in ("embedded", "dev")]
+    assert bootstrap.main(["embedded"]) == 0
+    old = [lock.read_text() for lock in locks]
+    for lock in locks:
+        lock.write_text(f"{lock.stem}==2\n")
+    assert bootstrap.main(["dev"]) == 0
+    assert all(bootstrap.is_done(lock) for lock in locks)
+    for lock, text in zip(locks, old, strict=True):
+        lock.write_text(text)
+    assert not any(bootstrap.is_done(lock) for lock in locks)
+
+
 def test_an_unknown_lock_file_is_refused(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         bootstrap.main(["other"])
