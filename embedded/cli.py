@@ -1,6 +1,7 @@
 """The command line: up, down, status, logs, run, demo."""
 
 import argparse
+import errno
 import os
 import shutil
 import subprocess
@@ -33,6 +34,11 @@ EXIT_CODES = """exit codes:
 
 NOVA_VAR chooses the data folder (default: var); each folder is a stack of its own."""
 STOP_SECONDS = 90.0
+# What is wrong with a folder, and not with us.
+_NO_PLACE = (
+    *(errno.EEXIST, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+)
 
 console = Console()
 complaints = Console(stderr=True)
@@ -46,9 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
         return int(given.act(given))
     except StackError as error:
         return _complain(error)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        hint = "The data must lie in a folder that this user may write. Choose another: NOVA_VAR=var-mine"
-        return _complain(StackError(f"{error.filename}: {error.strerror}", hint))
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        hint = "The data must lie in a folder that this user may write, on a disk with space. Choose another:"
+        place = error.filename or "the data folder"
+        return _complain(StackError(f"{place}: {error.strerror}", f"{hint} NOVA_VAR=var-mine"))
     except KeyboardInterrupt:
         return 130
 

@@ -73,11 +73,19 @@ class Runner:
             state="starting", var=str(plan.var), boot=boot_id(), supervisor=myself(), ports=plan.ports, env=plan.env
         )
         self._on_record = on_record
+        self._written = False
         self.supervisor = Supervisor(plan.services, plan.var / "log", self._write)
 
     def _write(self) -> None:
         self.record.parts = {unit.name: describe(unit) for unit in self.supervisor.units.values()}
-        self.record.write()
+        try:
+            self.record.write()
+        except OSError as error:
+            # Without any record nobody would find what runs. Later a full disk must not end it, nor hinder its end.
+            if not self._written:
+                raise
+            log.warning("stack.json could not be written: %s", error)
+        self._written = True
         self._on_record(self.record)
 
     def _enter(self, state: str, message: str = "") -> None:
