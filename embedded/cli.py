@@ -168,6 +168,7 @@ def _down(given: argparse.Namespace) -> int:
     if record.supervisor_alive():
         supervisor = Identity(record.supervisor["pid"], record.supervisor["started"])
         send(supervisor, 15)
+        send(supervisor, 18)  # SIGCONT: a demo that was suspended (Ctrl-Z) cannot stop anything
         until = time.monotonic() + STOP_SECONDS
         with StartView(console) as view:
             view.take_as_said(record)

@@ -1,16 +1,20 @@
-"""What a supervisor does when its folder takes nothing any more."""
+"""What a supervisor does when its folder takes nothing any more, or when it was stopped itself."""
 
 import errno
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from embedded import cli
+from embedded.process import Identity, boot_id
 from embedded.record import Record
 from embedded.runner import Runner
 from embedded.stack import Plan
+from tests.client import wait_until
 from tests.unit.embedded.test_supervisor import Fake
 
 
@@ -52,3 +56,21 @@ def test_a_folder_that_takes_nothing_is_named_with_advice(
     assert os.strerror(number) in said
     assert "NOVA_VAR" in said
     assert "None" not in said
+
+
+def test_a_demo_that_was_suspended_is_stopped_as_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-Z, and then make down: killed after a minute and a half, it could not stop its engines one by one."""
+    script = "import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print(flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as demo:
+        assert demo.stdout is not None
+        demo.stdout.readline()
+        identity = Identity.of(demo.pid)
+        assert identity is not None
+        supervisor = {"pid": identity.pid, "started": identity.started}
+        Record("up", var=str(tmp_path), boot=boot_id(), supervisor=supervisor).write()
+        os.kill(demo.pid, signal.SIGSTOP)
+        wait_until(lambda: " T " in Path(f"/proc/{demo.pid}/stat").read_text(), "it stands still")
+        monkeypatch.setenv("NOVA_VAR", str(tmp_path))
+        monkeypatch.setattr(cli, "STOP_SECONDS", 3.0)
+        assert cli.main(["down"]) == 0
+        assert demo.wait(5) == 7
