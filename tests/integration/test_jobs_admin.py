@@ -1,15 +1,18 @@
 """The jobs in the admin: seen by staff, started only by those who may, changed by nobody."""
 
+import json
 from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from celery import Task
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from kombu.exceptions import OperationalError
 
 from jobs import schedule
 from jobs.models import JobRun, JobState
@@ -135,3 +138,37 @@ def test_a_schedule_that_never_comes_leaves_the_page_and_the_metrics(admin_clien
     assert admin_client.get("/admin/jobs/jobstate/").status_code == 200
     assert f'nova_job_runs_total{{job="{JOBS[0].name}"' in admin_client.get("/metrics").text
     assert schedule.period(JOBS[0]) > 0
+
+
+def test_a_run_that_staff_ask_for_among_the_schedules_is_theirs(staff: Client, queue: str) -> None:
+    """As one by the button: bound to no slot of the schedule, of which another run may have been made just now."""
+    allow(staff)
+    staff.user.user_permissions.add(Permission.objects.get(codename="view_periodictask"))
+    task = _scheduled(interval=IntervalSchedule.objects.create(every=1, period="days"))
+    form = {"action": "run_tasks", "_selected_action": [task.pk], "csrfmiddlewaretoken": token(staff)}
+    page = staff.post("/admin/django_celery_beat/periodictask/", form, follow=True).content.decode()
+    assert f"Handed to a worker: {JOBS[0].name}" in page
+    (message,) = redis.durable().lrange(queue, 0, -1)
+    asked = json.loads(message)
+    assert "periodic_task_name" not in asked["headers"]
+    assert staff.user.username in asked["headers"]["kwargsrepr"]
+
+
+def test_redis_may_be_away_when_staff_start_a_schedule(
+    staff: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OperationalError("nobody there")
+
+    allow(staff)
+    staff.user.user_permissions.add(Permission.objects.get(codename="view_periodictask"))
+    mine = _scheduled(interval=IntervalSchedule.objects.create(every=1, period="days"))
+    other = _scheduled(interval=IntervalSchedule.objects.create(every=2, period="days"))
+    PeriodicTask.objects.filter(pk=other.pk).update(task="celery.backend_cleanup")
+    monkeypatch.setattr(app, "send_task", refuse)
+    monkeypatch.setattr(Task, "apply_async", refuse)
+    for task in (mine, other):
+        form = {"action": "run_tasks", "_selected_action": [task.pk], "csrfmiddlewaretoken": token(staff)}
+        answer = staff.post("/admin/django_celery_beat/periodictask/", form, follow=True)
+        assert answer.status_code == 200
+        assert "nobody there" in answer.content.decode()
