@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 # Of a crontab so many runs are looked at, which need not be evenly apart.
 _LOOK_AHEAD = 12
 Schedules = dict[str, list[PeriodicTask]]
+# What a schedule raises that nobody can use: staff may save the 31st of February, an interval that ends after all time,
+# a sunrise without the library that knows it, and headers that are no object.
+UNUSABLE = (ArithmeticError, ImproperlyConfigured, TypeError, ValueError)
 
 
 def of(jobs: Iterable[Job]) -> Schedules:
@@ -45,26 +48,25 @@ def shortest(job: Job, tasks: Sequence[PeriodicTask]) -> float:
 def _between(task: PeriodicTask) -> float | None:
     """Seconds between two runs by one schedule, the shortest of the next ones; None for a kind that has none, or one
     that never comes."""
-    if task.interval:
-        return float(task.interval.schedule.run_every.total_seconds())
-    if not task.crontab:
-        return None
     due = clock.now()
     gaps: list[float] = []
     try:
+        if task.interval:
+            return float(task.interval.schedule.run_every.total_seconds())
+        if not task.crontab:
+            return None
         for number in range(_LOOK_AHEAD + 1):
             _, delta, _ = task.crontab.schedule.remaining_delta(due)
             before, due = due, due + delta
             if number:
                 gaps.append((due - before).total_seconds())
-    except ValueError:
+    except UNUSABLE:
         _never(task)
         return None
     return min(gaps)
 
 
 def _never(task: PeriodicTask) -> None:
-    """Staff may save what no calendar has, like the 31st of February."""
     log.warning("the schedule %r of %s never comes, or cannot be read", task.name, task.task)
 
 
@@ -78,6 +80,6 @@ def next_due(tasks: Iterable[PeriodicTask], last: datetime | None, now: datetime
         since = max((at for at in (last, task.last_run_at) if at), default=task.date_changed)
         try:
             due.append(now + task.schedule.remaining_estimate(since))
-        except (ValueError, ImproperlyConfigured):  # the latter of a kind that needs a library
+        except UNUSABLE:
             _never(task)
     return min(due, default=None)
