@@ -1,9 +1,13 @@
 """The community for staff: find and read everything, delete what must go. Writing is for members."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db import router
+from django.db.models import Model, QuerySet
+from django.db.models.deletion import Collector
 from django.http import HttpRequest
 
 from community.models import Block, Comment, Follow, Like, Post, User
@@ -14,8 +18,37 @@ _INACTIVE = (
 )
 
 
+class _Counted:
+    """Says how much goes along with what is deleted. Django lists every row of it: of a post that a million like that
+    is more than a page, or a process, can hold. To be named before `ModelAdmin`."""
+
+    model: type[Model]
+    admin_site: admin.AdminSite
+
+    def get_deleted_objects(
+        self, objs: Sequence[Model] | QuerySet[Model], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        collector = Collector(using=router.db_for_write(self.model))
+        collector.collect(objs)
+        counts = {model: len(rows) for model, rows in collector.data.items()}
+        unread: dict[type[Model], QuerySet[Model]] = {}
+        for rows in collector.fast_deletes:
+            # Some are found in two ways, as likes of one's own posts.
+            unread[rows.model] = unread[rows.model] | rows if rows.model in unread else rows
+        counts |= {model: counts.get(model, 0) + rows.count() for model, rows in unread.items()}
+        names = {model: count for model, count in counts.items() if count}
+        forbidden = {
+            str(model._meta.verbose_name)
+            for model in names
+            if self.admin_site.is_registered(model)
+            and not self.admin_site.get_model_admin(model).has_delete_permission(request)
+        }
+        shown = [f"{one._meta.verbose_name}: {one}" for one in objs]
+        return shown, {str(model._meta.verbose_name_plural): count for model, count in names.items()}, forbidden, []
+
+
 @admin.register(User)
-class MemberAdmin(UserAdmin):  # type: ignore[type-arg]
+class MemberAdmin(_Counted, UserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "display_name", "is_active", "is_staff", "date_joined")
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("id", "username", "display_name", "email")
@@ -35,7 +68,7 @@ class MemberAdmin(UserAdmin):  # type: ignore[type-arg]
     )
 
 
-class _RowAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class _RowAdmin(_Counted, admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that members write: staff reads and deletes."""
 
     date_hierarchy = "created_at"

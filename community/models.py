@@ -83,8 +83,10 @@ class _Reaction(_Row):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="%(class)ss", db_index=False)
+    # Reactions to a member's posts go with the posts. To look for them by their author, for whom there is no index,
+    # would read all of everybody's.
     post_author = models.ForeignKey(
-        User, on_delete=models.CASCADE, related_name="+", editable=False, db_index=False, db_constraint=False
+        User, on_delete=models.DO_NOTHING, related_name="+", editable=False, db_index=False, db_constraint=False
     )
 
     class Meta:
