@@ -30,7 +30,8 @@ _producer = kafka.SharedProducer()
 @dataclass
 class Outcome:
     """What became of the letters. sent: acknowledged by Kafka; already: replayed or dismissed before, left alone; busy:
-    somebody else is replaying them now; failed: Kafka did not take them (`error` says why), they can be replayed again.
+    somebody else is replaying them now; failed: Kafka did not take them (`error` says why), or was not asked any more
+    since it did not answer; they can be replayed again.
     """
 
     sent: int = 0
@@ -93,15 +94,22 @@ def replay(
     for start in range(0, len(ids), at_once):
         began = time.monotonic()
         some = ids[start : start + at_once]
-        _replay(some, outcome, by=by, detail=detail)
+        answered = _replay(some, outcome, by=by, detail=detail)
         progress(len(some))
+        if not answered and _is_away():
+            # To wait for each step anew would take minutes in the admin, hours in the command, and a try of each.
+            outcome.failed += len(ids) - start - len(some)
+            break
         if rate is not None and start + at_once < len(ids):
             time.sleep(max(0.0, len(some) / rate - (time.monotonic() - began)))
     return outcome
 
 
-def _replay(ids: Sequence[int], outcome: Outcome, *, by: User | None, detail: str) -> None:
-    """Lock, send, mark. A crash before the last leaves letters waiting that were sent: sending them again is safe."""
+def _replay(ids: Sequence[int], outcome: Outcome, *, by: User | None, detail: str) -> bool:
+    """Lock, send, mark; False when Kafka did not answer to any of them.
+
+    A crash before the last leaves letters waiting that were sent: sending them again is safe.
+    """
     with transaction.atomic():
         letters = list(DeadLetter.objects.select_for_update(skip_locked=True).filter(pk__in=ids).order_by("pk"))
         outcome.busy += len(ids) - len(letters)
@@ -112,7 +120,8 @@ def _replay(ids: Sequence[int], outcome: Outcome, *, by: User | None, detail: st
             if letter.state != DeadLetter.State.WAITING
         ]
         outcome.already += len(audit)
-        for letter, delivery in zip(waiting, _send(waiting), strict=True):
+        deliveries = _send(waiting)
+        for letter, delivery in zip(waiting, deliveries, strict=True):
             entry = Replay(letter=letter, by=by, target_topic=letter.topic, detail=detail)
             if delivery.error:
                 entry.outcome, entry.detail = Replay.Outcome.FAILED, delivery.error
@@ -127,6 +136,16 @@ def _replay(ids: Sequence[int], outcome: Outcome, *, by: User | None, detail: st
             audit.append(entry)
         DeadLetter.objects.bulk_update(waiting, ["state", "replay_count"])
         Replay.objects.bulk_create(audit)
+    return not deliveries or any(delivery.answered for delivery in deliveries)
+
+
+def _is_away() -> bool:
+    """Whether Kafka does not answer at all, and not only for a topic that is no longer there."""
+    try:
+        _producer.get().list_topics(timeout=settings.INTAKE_ACK_SECONDS)
+    except KafkaException:
+        return True
+    return False
 
 
 @dataclass
@@ -138,8 +157,10 @@ class _Delivery:
     error: str = field(default="Kafka did not acknowledge it in time")
 
     fatal: bool = False
+    answered: bool = False
 
     def __call__(self, error: KafkaError | None, message: Any) -> None:
+        self.answered = error is None or error.code() != KafkaError._MSG_TIMED_OUT
         if error is not None:
             self.error, self.fatal = error.str(), kafka.is_fatal(error)
         else:

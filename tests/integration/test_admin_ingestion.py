@@ -16,6 +16,7 @@ from django.test import Client
 
 from community.models import Follow
 from ingestion import backfill
+from ingestion import replay as replaying
 from ingestion.models import BackfillProgress, DeadLetter, Offset, Replay
 from nova import kafka, topics
 
@@ -115,6 +116,29 @@ def test_a_click_replays_the_same_bytes_and_a_second_click_does_nothing(staff, l
     post(client, f"{LIST}{one.pk}/replay/", detail)
     assert ends() == (low, high)
     assert "sent" in page(client, detail).lower()
+
+
+def test_a_broker_that_is_away_is_waited_for_once(letter, settings, monkeypatch):
+    """And not by each hundred of two thousand letters, for minutes in a request, or for hours by the command."""
+    settings.INTAKE_ACK_SECONDS = 0.5
+    away = kafka.SharedProducer(**{"bootstrap.servers": "127.0.0.1:1"})
+    monkeypatch.setattr(replaying, "_producer", away)
+    ids = [letter().pk for _ in range(250)]
+    outcome = replaying.replay(ids, by=None)
+    assert (outcome.sent, outcome.failed, outcome.total) == (0, 250, 250)
+    assert "did not acknowledge" in str(outcome)
+    assert set(DeadLetter.objects.filter(pk__in=ids).values_list("state", flat=True)) == {"waiting"}
+    # Those that were not sent have lost no try.
+    assert Replay.objects.filter(letter__in=ids, outcome="failed").count() == 100
+    away.get().purge()
+
+
+def test_a_topic_that_is_gone_keeps_no_other_letters_away(letter, settings):
+    gone = [letter(topic=f"gone-{uuid4().hex}").pk for _ in range(2)]
+    here = [letter().pk for _ in range(2)]
+    settings.INTAKE_ACK_SECONDS = 2
+    outcome = replaying.replay([*gone, *here], by=None, rate=1)
+    assert (outcome.sent, outcome.failed) == (2, 2)
 
 
 def signed_in_as(client: Client) -> Any:
