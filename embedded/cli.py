@@ -101,15 +101,28 @@ def _up(given: argparse.Namespace) -> int:
     var, apps = default_var(), not given.engines_only
     if given.foreground:
         return _foreground(var, apps=apps)
-    running = Record.read(var)
+    running = _settled(var)
     if running.supervisor_alive():
         if apps and "web" not in running.parts:
             raise StackError("only the engines run here", "make down first, then make up")
-        console.print(f"already {running.state}")
+        console.print("already up")
         where(running, console)
         return 0
     prepare(var, console)
     return _background(var, [] if apps else ["--engines-only"])
+
+
+def _settled(var: Path) -> Record:
+    """What runs here, once whoever is just starting or stopping it has done so."""
+    record = Record.read(var)
+    if record.supervisor_alive() and record.state != "up":
+        with StartView(console) as view:
+            view.take_as_said(record)
+            while record.supervisor_alive() and record.state != "up":
+                view.show(record)
+                time.sleep(0.1)
+                record = Record.read(var)
+    return record
 
 
 def _background(var: Path, options: list[str]) -> int:

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,41 @@ def test_a_demo_that_was_suspended_is_stopped_as_any(tmp_path: Path, monkeypatch
         monkeypatch.setattr(cli, "STOP_SECONDS", 3.0)
         assert cli.main(["down"]) == 0
         assert demo.wait(5) == 7
+
+
+@pytest.fixture
+def another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is taken for the supervisor of this folder."""
+    monkeypatch.setenv("NOVA_VAR", str(tmp_path))
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def record_of(process: subprocess.Popen[bytes], var: Path, state: str) -> Record:
+    identity = Identity.of(process.pid)
+    assert identity is not None
+    supervisor = {"pid": identity.pid, "started": identity.started}
+    parts = {"web": {"title": "web server", "state": state, "restarts": 0, "took": 0, "address": ""}}
+    return Record(state, var=str(var), boot=boot_id(), supervisor=supervisor, ports={"web": 8000}, parts=parts)
+
+
+def test_up_waits_for_a_stack_that_is_being_stopped_and_starts_it_again(
+    another: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr(cli, "prepare", lambda var, console: None)
+    monkeypatch.setattr(cli, "_background", lambda var, options: started.append(another.poll()) or 0)
+    record_of(another, tmp_path, "stopping").write()
+    threading.Timer(0.5, another.kill).start()
+    assert cli.main(["up"]) == 0
+    assert started == [-signal.SIGKILL]
+
+
+def test_up_waits_for_a_stack_that_another_one_starts(
+    another: subprocess.Popen[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_of(another, tmp_path, "starting").write()
+    threading.Timer(0.5, record_of(another, tmp_path, "up").write).start()
+    assert cli.main(["up"]) == 0
+    assert "already up" in capsys.readouterr().out
