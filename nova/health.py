@@ -84,17 +84,24 @@ class Readiness:
 
     def parts(self) -> dict[str, str]:
         """Part → `ok`, or a word on what is wrong. Takes at most `_DEADLINE` seconds."""
-        with self._lock:
-            if time.monotonic() - self._known_at < _KEEP_SECONDS:
-                return self._known
-            for name, check in self._checks.items():
-                if name not in self._running:
-                    self._running[name] = self._pool.submit(check)
-            wait(self._running.values(), _DEADLINE)
-            self._known = {name: _word(future) for name, future in self._running.items()}
-            self._running = {name: future for name, future in self._running.items() if not future.done()}
-            self._known_at = time.monotonic()
+        # While one asks, the others are told what was known before: anyone may ask, and each holds a thread.
+        if not self._lock.acquire(blocking=not self._known):
             return self._known
+        try:
+            if time.monotonic() - self._known_at >= _KEEP_SECONDS:
+                self._ask()
+            return self._known
+        finally:
+            self._lock.release()
+
+    def _ask(self) -> None:
+        for name, check in self._checks.items():
+            if name not in self._running:
+                self._running[name] = self._pool.submit(check)
+        wait(self._running.values(), _DEADLINE)
+        self._known = {name: _word(future) for name, future in self._running.items()}
+        self._running = {name: future for name, future in self._running.items() if not future.done()}
+        self._known_at = time.monotonic()
 
     def answer(self) -> tuple[str, dict[str, str]]:
         """`ready`, `degraded` or `starting`, and the parts."""
