@@ -16,6 +16,7 @@ _INACTIVE = (
     "Who is not active is listed and suggested nowhere and can neither post, comment, like nor follow. Their posts stay"
     " in feeds until they are deleted: search Posts for the user name."
 )
+_RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class _Counted:
@@ -37,12 +38,15 @@ class _Counted:
             unread[rows.model] = unread[rows.model] | rows if rows.model in unread else rows
         counts |= {model: counts.get(model, 0) + rows.count() for model, rows in unread.items()}
         names = {model: count for model, count in counts.items() if count}
-        forbidden = {
-            str(model._meta.verbose_name)
-            for model in names
-            if self.admin_site.is_registered(model)
-            and not self.admin_site.get_model_admin(model).has_delete_permission(request)
-        }
+
+        def may_go(model: type[Model]) -> bool:
+            if not self.admin_site.is_registered(model):
+                return True
+            page = self.admin_site.get_model_admin(model)
+            rows = collector.data.get(model, ())
+            return page.has_delete_permission(request) and all(page.has_delete_permission(request, one) for one in rows)
+
+        forbidden = {str(model._meta.verbose_name) for model in names if not may_go(model)}
         shown = [f"{one._meta.verbose_name}: {one}" for one in objs]
         return shown, {str(model._meta.verbose_name_plural): count for model, count in names.items()}, forbidden, []
 
@@ -60,12 +64,32 @@ class MemberAdmin(_Counted, UserAdmin):  # type: ignore[type-arg]
         (
             "Rights",
             {
-                "fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions"),
+                "fields": ("is_active", *_RIGHTS),
                 "description": _INACTIVE,
             },
         ),
         ("Times", {"fields": ("last_login", "date_joined")}),
     )
+
+    # Whoever could give rights, or a new password to one who has them, would have all rights there are.
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        fixed = tuple(super().get_readonly_fields(request, obj))
+        return fixed if _is_superuser(request) else (*fixed, *_RIGHTS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+def _may_touch(request: HttpRequest, member: User | None) -> bool:
+    return member is None or _is_superuser(request) or not (member.is_staff or member.is_superuser)
 
 
 class _RowAdmin(_Counted, admin.ModelAdmin):  # type: ignore[type-arg]

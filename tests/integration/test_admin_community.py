@@ -78,3 +78,44 @@ def test_a_member_is_deleted_without_reading_all_reactions_of_everybody(author: 
         author.delete()
     assert not [one["sql"] for one in asked if "post_author_id" in one["sql"].partition("WHERE")[2]]
     assert not Like.objects.exists()
+
+
+@pytest.fixture
+def moderator() -> Client:
+    """Staff who may change and delete members, and is no superuser."""
+    staff = get_user_model().objects.create_user(username="moderator", is_staff=True)
+    staff.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user", "delete_user"]))
+    client = Client()
+    client.force_login(staff)
+    return client
+
+
+def test_who_may_change_members_gives_nobody_rights(moderator: Client) -> None:
+    member = get_user_model().objects.create_user(username="a-member")
+    form = {"username": "a-member", "is_staff": "on", "is_superuser": "on"}
+    assert moderator.post(f"/admin/community/user/{member.pk}/change/", form).status_code == 302
+    member.refresh_from_db()
+    assert not member.is_active
+    assert not member.is_staff
+    assert not member.is_superuser
+
+
+def test_who_may_change_members_does_not_become_other_staff(moderator: Client, admin_user: Any) -> None:
+    page = f"/admin/community/user/{admin_user.pk}"
+    assert moderator.get(f"{page}/change/").status_code == 200
+    assert moderator.post(f"{page}/change/", {"username": "gone"}).status_code == 403
+    form = {"password1": "of-the-moderator-1", "password2": "of-the-moderator-1", "usable_password": "true"}
+    assert moderator.post(f"{page}/password/", form).status_code == 403
+    assert moderator.post(f"{page}/delete/", {"post": "yes"}).status_code == 403
+    together = {"action": "delete_selected", "_selected_action": [admin_user.pk], "post": "yes"}
+    assert moderator.post("/admin/community/user/", together).status_code == 403
+    admin_user.refresh_from_db()
+    assert admin_user.check_password("password")
+
+
+def test_superusers_change_both(admin_client: Client) -> None:
+    staff = get_user_model().objects.create_user(username="a-colleague", is_staff=True)
+    form = {"username": "a-colleague", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    assert admin_client.post(f"/admin/community/user/{staff.pk}/change/", form).status_code == 302
+    staff.refresh_from_db()
+    assert staff.is_superuser
