@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -180,8 +181,9 @@ def _down(given: argparse.Namespace) -> int:
     record = Record.read(var)
     if record.supervisor_alive():
         supervisor = Identity(record.supervisor["pid"], record.supervisor["started"])
-        send(supervisor, 15)
-        send(supervisor, 18)  # SIGCONT: a demo that was suspended (Ctrl-Z) cannot stop anything
+        send(supervisor, signal.SIGTERM)
+        # A demo that was suspended (Ctrl-Z) could not stop anything.
+        send(supervisor, signal.SIGCONT)
         until = time.monotonic() + STOP_SECONDS
         with StartView(console) as view:
             view.take_as_said(record)
@@ -190,7 +192,7 @@ def _down(given: argparse.Namespace) -> int:
                 time.sleep(0.1)
         if supervisor.alive():
             console.print("the supervisor did not end in time and is killed")
-            send(supervisor, 9)
+            send(supervisor, signal.SIGKILL)
         record = Record.read(var)
         console.print("stopped")
     elif not record.leftovers():
