@@ -87,7 +87,8 @@ def claim(
     """Become the owner of a partition: its state, and the batch to redo first.
 
     low, high: Kafka's watermarks. A partition without a row starts at `low`. Raises `Halt` when Kafka no longer holds
-    the next offset (retention has passed it) or does not hold it yet (the topic is not the one that was read).
+    the next offset (retention has passed it), does not hold it yet (the topic is not the one that was read), or ends
+    within the batch that is to be redone.
     """
     with answering(), transaction.atomic():
         _bury(consumer, topic, topic_id)
@@ -106,6 +107,14 @@ def claim(
                 f"{topic}[{partition}]: the next offset is {row.next_offset}, but Kafka ends at {high}: it has lost "
                 "messages that were read, or was restored. To go on there, start with "
                 f"--from-offset {topic}:{partition}:latest (or earliest, to read again what it holds)",
+                EXIT_DATA_LOSS,
+            )
+        # What comes to these offsets later is something else; under the old token it would be taken for a repeat.
+        if row.pending_hi is not None and row.pending_hi >= high:
+            raise Halt(
+                f"{topic}[{partition}]: the batch {row.pending_lo}-{row.pending_hi} may be half inserted, but Kafka "
+                f"ends at {high}: it has lost messages that were read, or was restored. To give that batch up, start "
+                f"with --from-offset {topic}:{partition}:latest (or earliest, to read again what it holds)",
                 EXIT_DATA_LOSS,
             )
         row.epoch += 1
