@@ -280,21 +280,20 @@ class Runtime:
         metrics.CONSUMER_REBALANCES.labels(self._sink.name, "assigned").inc()
 
     def _on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        leaving = [self._held[key] for p in partitions if (key := (p.topic, p.partition)) in self._held]
-        # Nothing of a pause may outlast the assignment.
-        turns.give(client, leaving, [])
-        self._drain(client, leaving)
-        self._forget(partitions, "revoked")
+        self._drain(client, [self._held[key] for p in partitions if (key := (p.topic, p.partition)) in self._held])
+        self._forget(client, partitions, "revoked")
         client.incremental_unassign(partitions)
 
     def _on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        self._forget(partitions, "lost")
+        self._forget(client, partitions, "lost")
         client.incremental_unassign(partitions)
 
-    def _forget(self, partitions: list[TopicPartition], kind: str) -> None:
+    def _forget(self, client: Consumer, partitions: list[TopicPartition], kind: str) -> None:
         for gone in partitions:
             held = self._held.pop((gone.topic, gone.partition), None)
             if held is not None:
+                # A pause outlasts the assignment: when the partition came back, nothing would be read of it.
+                turns.give(client, [held], [])
                 held.give_up()
                 # Its next owner tells them; ours would stand still for as long as this process lives.
                 for gauge in (metrics.CONSUMER_LAG, metrics.CONSUMER_OFFSET):

@@ -1,5 +1,6 @@
 """Consumers that come, go, freeze and hang: the group keeps its members, and each event is stored once."""
 
+import signal
 import threading
 import time
 from uuid import uuid4
@@ -95,6 +96,31 @@ def test_a_consumer_that_slept_through_its_removal(crowd: Crowd, tail: Tail, app
         other.communicate(timeout=60)
     assert other.returncode == 0
     apps.restart("events")
+
+
+def test_a_partition_that_rested_when_it_was_lost_is_read_again(crowd: Crowd, tail: Tail, stopped, prepared) -> None:
+    """The client paused it, as ClickHouse hung and enough was here; then the process slept beyond its session."""
+    clickhouse = prepared.engine("clickhouse")
+    consumer = started("run_events_consumer", BATCH_MESSAGES="10")
+    try:
+        crowd.send(crowd.events(100))
+        tail.wait()
+        clickhouse.freeze()
+        crowd.send(crowd.events(400))
+        time.sleep(4)
+        consumer.send_signal(signal.SIGSTOP)
+        wait_until(lambda: not kafka.members("events"), "the group without it", 30)
+        clickhouse.thaw()
+        consumer.send_signal(signal.SIGCONT)
+        tail.wait(60)
+        crowd.assert_exact()
+    finally:
+        clickhouse.thaw()
+        consumer.send_signal(signal.SIGCONT)
+        consumer.terminate()
+        said, _ = consumer.communicate(timeout=60)
+    assert consumer.returncode == 0, said
+    assert '"lost"' in said
 
 
 def test_members_come_and_go_while_offsets_are_committed(
