@@ -6,7 +6,7 @@ From BEFORE on, the decision is only carried out, by this process or by the next
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from ingestion.digest import Digest, digest, last_offset
 from ingestion.errors import EXIT_UNEXPECTED, Halt
 from ingestion.ledger import Partition, Pending
 from nova import clock, metrics, topics
+from nova.errors import Transient
 from nova.kafka import offset_of
 
 log = structlog.get_logger(__name__)
@@ -53,9 +54,12 @@ class EventsSink:
         pa.set_memory_pool(pa.system_memory_pool())
         preflight.check_tables([writer.TABLE])
         preflight.check_claims_stay()
-        preflight.check_alone(self.name)
+        # A start does not wait for PostgreSQL: whoever could not look here looks before its first batch.
+        with suppress(Transient):
+            preflight.check_alone(self.name)
 
     def redo(self, part: Partition, pending: Pending, messages: list[Message]) -> None:
+        self._check_alone(part)
         again = set(pending.kept.tolist())
         kept = [message for message in messages if offset_of(message) in again]
         read = digest(kept)
@@ -75,6 +79,7 @@ class EventsSink:
         return made, made.nbytes
 
     def flush(self, part: Partition, messages: list[Message | Digest]) -> None:
+        self._check_alone(part)
         hi = last_offset(messages)
         while part.next_offset <= hi:
             if part.memo is None:
@@ -88,6 +93,13 @@ class EventsSink:
                 if len(decided.body) > _LARGE:
                     # Back to the system: else what other threads free meanwhile adds up to half as much again.
                     pa.default_memory_pool().release_unused()
+
+    def _check_alone(self, part: Partition) -> None:
+        """Once for each claim, and after it: of two groups that start at the same moment one sees the other, and so
+        does one that slept while another took its place."""
+        if "alone" not in part.notes:
+            preflight.check_alone(self.name)
+            part.notes["alone"] = True
 
     def _decide(self, part: Partition, batch: Digest) -> _Decided | None:
         """Decide what of this batch is stored and write it down; None when that is nothing, and all is done."""

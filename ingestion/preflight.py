@@ -9,7 +9,6 @@ from ingestion.errors import EXIT_SETTINGS, Halt
 from ingestion.ledger import answering
 from ingestion.models import Offset
 from nova import clickhouse, kafka, redis, topics
-from nova.errors import Transient
 
 _WINDOW = "non_replicated_deduplication_window"
 _AT_LEAST = {_WINDOW: 10_000, "fsync_after_insert": 1, "fsync_part_directory": 1}
@@ -80,15 +79,11 @@ def check_claims_stay() -> None:
 
 def check_alone(consumer: str) -> None:
     """Raise `Halt` while another group reads the events: what two insert at the same moment is counted twice. One may
-    follow another that has stopped. Raises `Transient` when Kafka does not answer; a PostgreSQL that does not is no
-    reason to wait here."""
-    try:
-        with answering():
-            others = list(
-                Offset.objects.filter(topic=topics.EVENTS).exclude(consumer=consumer).values_list("consumer", flat=True)
-            )
-    except Transient:
-        return
+    follow another that has stopped. Raises `Transient` when PostgreSQL or Kafka does not answer."""
+    with answering():
+        others = list(
+            Offset.objects.filter(topic=topics.EVENTS).exclude(consumer=consumer).values_list("consumer", flat=True)
+        )
     for other in sorted(set(others)):
         if running := kafka.members(other):
             raise Halt(

@@ -8,14 +8,24 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
 
+import numpy as np
 import pytest
 import urllib3
 
-from ingestion.errors import EXIT_SETTINGS
-from nova import redis
+from ingestion import ledger, preflight
+from ingestion.errors import EXIT_SETTINGS, Halt
+from ingestion.events import EventsSink
+from ingestion.ledger import Pending
+from ingestion.models import Offset
+from nova import clock, redis, topics
+from nova.errors import Transient
 from tests.apps import ROOT, Apps
 from tests.client import wait_until
+from tests.integration.batches import lines, messages
 from tests.integration.commands import manage, started
 from tests.integration.ingest import Crowd, Tail
 from tests.integration.test_failures_clickhouse import setting
@@ -129,6 +139,39 @@ def test_no_group_reads_beside_another(crowd: Crowd, tail: Tail, apps: Apps) -> 
     refused = manage("run_events_consumer", "--group", "followers")
     assert refused.code == EXIT_SETTINGS, refused.said
     assert "of the group events read the events: stop them first, or use --group events" in refused.said
+
+
+@pytest.mark.django_db
+def test_a_group_that_could_not_look_at_its_start_looks_before_its_first_batch(
+    crowd: Crowd, tail: Tail, apps: Apps, monkeypatch
+) -> None:
+    """PostgreSQL is away when it starts; or both groups start at the same moment."""
+    crowd.send(crowd.events(1))
+    tail.wait()
+    # In the ledger of this test, which is not that of the processes.
+    ledger.claim("events", topics.EVENTS, uuid4().hex, 0, low=0, high=10)
+    sink, batch = EventsSink("followers"), messages(lines(crowd.events(3)))
+    with monkeypatch.context() as away:
+        away.setattr(preflight, "answering", _no_answer)
+        sink.prepare()
+        part, _ = ledger.claim("followers", topics.EVENTS, uuid4().hex, 0, low=0, high=10)
+        with pytest.raises(Transient):
+            sink.flush(part, batch)
+    for go_on in (
+        lambda: sink.flush(part, batch),
+        lambda: sink.redo(part, Pending(0, 2, np.arange(3), "t", clock.now()), batch),
+    ):
+        with pytest.raises(Halt, match="of the group events read the events") as halt:
+            go_on()
+        assert halt.value.exit_code == EXIT_SETTINGS
+    row = Offset.objects.get(pk=part.row)
+    assert (row.next_offset, row.pending_lo) == (0, None)
+
+
+@contextmanager
+def _no_answer() -> Iterator[None]:
+    raise Transient("PostgreSQL: no answer")
+    yield
 
 
 @pytest.mark.parametrize(
