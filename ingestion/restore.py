@@ -6,7 +6,9 @@ must be skipped with it, and the dead letters among them dismissed: they would g
 restored database holds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
@@ -33,11 +35,13 @@ class Bumped:
     dismissed: int
 
 
-def obstacles(consumer: str = cdc.NAME) -> list[str]:
+def obstacles() -> list[str]:
     """What must be stopped first, as sentences. Raises a `nova.errors` class when an engine does not answer."""
     found = []
-    if running := kafka.members(consumer):
-        found.append(f"run_cdc_consumer runs ({running} processes): stop it, it would go on with the old epoch")
+    for consumer in _consumers():
+        if running := kafka.members(consumer):
+            which = "run_cdc_consumer" if consumer == cdc.NAME else f"run_cdc_consumer --group {consumer}"
+            found.append(f"{which} runs ({running} processes): stop it, it would go on with the old epoch")
     with answering():
         slot = connector.slot_state()
     if slot and slot["active"]:
@@ -45,15 +49,22 @@ def obstacles(consumer: str = cdc.NAME) -> list[str]:
     return found
 
 
-def bump(reason: str, consumer: str = cdc.NAME) -> Bumped:
+def _consumers() -> list[str]:
+    """The usual group, and each other one that has ever read the changes: any may be the one that goes on."""
+    with answering():
+        known = Offset.objects.filter(topic__in=topics.CDC).order_by().values_list("consumer", flat=True)
+        return sorted({cdc.NAME, *known})
+
+
+def bump(reason: str) -> Bumped:
     """Skip and dismiss what is left from before the restore and note a new epoch. Raises `Permanent` while something is
     running that must not; safe to repeat (an epoch too many does no harm, there are 255)."""
-    if in_the_way := obstacles(consumer):
+    if in_the_way := obstacles():
         raise Permanent("; ".join(in_the_way))
     epoch = source.restore_epoch() + 1
     if epoch > _MOST:
         raise Permanent(f"there have been {_MOST} restores; copy every table into an empty ClickHouse instead")
-    skipped = _skip_to_the_end(consumer)
+    skipped = _skip_to_the_end(_consumers())
     dismissed = _dismiss_letters(f"from before the restore noted as epoch {epoch}")
     clickhouse.command(
         "INSERT INTO restore_epochs (epoch, noted_at, reason) SELECT {epoch:UInt8}, now64(6), {reason:String}",
@@ -63,7 +74,7 @@ def bump(reason: str, consumer: str = cdc.NAME) -> Bumped:
     return Bumped(epoch, skipped, dismissed)
 
 
-def _skip_to_the_end(consumer: str) -> int:
+def _skip_to_the_end(consumers: Sequence[str]) -> int:
     ids = kafka.topic_ids(*topics.CDC)
     try:
         described = kafka.admin().describe_topics(TopicCollection(list(topics.CDC)), request_timeout=_SECONDS)
@@ -80,7 +91,7 @@ def _skip_to_the_end(consumer: str) -> int:
         raise Transient(f"Kafka: {error}") from error
     skipped = 0
     with answering(), transaction.atomic():
-        for (topic, partition), end in ends.items():
+        for consumer, ((topic, partition), end) in product(consumers, ends.items()):
             row, _ = Offset.objects.select_for_update().get_or_create(
                 consumer=consumer,
                 topic_id=ids[topic],
