@@ -1,6 +1,6 @@
 """The topics: made once with the partitions, retention and replication that the settings ask for."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -22,6 +22,7 @@ _HOUR_MS = 3_600_000
 # Dead letters wait for a person; the copy in the topic is for tools, the row in PostgreSQL is the one that counts.
 _DEAD_LETTER_HOURS = 24 * 30
 _LARGEST = "max.message.bytes"
+_COPIES = "min.insync.replicas"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,22 @@ class Topic:
     @property
     def config(self) -> dict[str, str]:
         bound = {_LARGEST: str(self.largest)} if self.largest else {}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention * _HOUR_MS), **bound}
+        # With Kafka's own 1, what only the leader had is acknowledged while the others are behind, and gone with it.
+        copies = "2" if settings.KAFKA_REPLICATION > 2 else "1"
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention * _HOUR_MS),
+            _COPIES: copies,
+            **bound,
+        }
+
+
+@dataclass(frozen=True)
+class _Live:
+    """A topic as it is. copies: on how many brokers its partitions are, each on so many at least."""
+
+    partitions: int
+    copies: int
 
 
 def wanted() -> list[Topic]:
@@ -107,28 +123,38 @@ def differences() -> list[str]:
         if topic.name not in present:
             found.append(f"{topic.name}: is missing; run manage.py migrate_topics")
             continue
-        partitions = present[topic.name]
-        if partitions != topic.partitions:
+        live = present[topic.name]
+        if live.partitions != topic.partitions:
             found.append(
-                f"{topic.name}: has {partitions} partitions, wanted {topic.partitions}; not changed, as keys would "
-                "move between partitions: stop the writers, let the consumers finish, then use kafka-topics --alter"
+                f"{topic.name}: has {live.partitions} partitions, wanted {topic.partitions}; not changed, as keys "
+                "would move between partitions: stop the writers, let the consumers finish, then use kafka-topics "
+                "--alter"
             )
-    found += _config_differences([topic for topic in wanted() if topic.name in present])
+        if live.copies < settings.KAFKA_REPLICATION:
+            found.append(
+                f"{topic.name}: has {live.copies} copies, wanted {settings.KAFKA_REPLICATION}; change it with "
+                "kafka-reassign-partitions"
+            )
+    # First the copies, then how many of them must have what is acknowledged, or nothing would be any more.
+    found += _config_differences(
+        [topic for topic in wanted() if topic.name in present],
+        {name for name, live in present.items() if live.copies < settings.KAFKA_REPLICATION},
+    )
     return found
 
 
-def _config_differences(present: list[Topic]) -> list[str]:
+def _config_differences(present: list[Topic], few: Collection[str]) -> list[str]:
     live = _configs(topic.name for topic in present)
     return sorted(
         f"{topic.name}: {key} is {live[topic.name][key].value}, wanted {value}; change it with kafka-configs --alter"
         for topic in present
         for key, value in topic.config.items()
-        if not _is_right(key, live[topic.name][key].value, value)
+        if not (key == _COPIES and topic.name in few) and not _is_right(key, live[topic.name][key].value, value)
     )
 
 
 def _is_right(key: str, live: str | None, wanted: str) -> bool:
-    return int(live or 0) >= int(wanted) if key == _LARGEST else live == wanted
+    return int(live or 0) >= int(wanted) if key in (_LARGEST, _COPIES) else live == wanted
 
 
 def _configs(names: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:
@@ -140,14 +166,18 @@ def _configs(names: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:
     return {resource.name: future.result() for resource, future in answers.items()}
 
 
-def _present() -> dict[str, int]:
-    """The cluster's topics and how many partitions each has."""
+def _present() -> dict[str, _Live]:
+    """The cluster's topics."""
     try:
         listed = _admin().list_topics(timeout=10)
     except KafkaException as error:
         servers = settings.KAFKA["bootstrap.servers"]
         raise Transient(f"Kafka at {servers} does not answer: {error.args[0].str()}") from error
-    return {name: len(topic.partitions) for name, topic in listed.topics.items() if topic.error is None}
+    return {
+        name: _Live(len(topic.partitions), min((len(one.replicas) for one in topic.partitions.values()), default=0))
+        for name, topic in listed.topics.items()
+        if topic.error is None
+    }
 
 
 def _admin() -> AdminClient:

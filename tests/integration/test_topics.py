@@ -38,3 +38,14 @@ def test_a_larger_bound_of_the_operators_stays() -> None:
         assert topics_admin.differences() == []
     finally:
         set_bound(topic, topics.LARGEST_CHANGE)
+
+
+def test_what_is_acknowledged_is_in_two_places_where_there_are_three(settings) -> None:
+    """With Kafka's default it may be in one, and go with it."""
+    assert topics_admin.differences() == []
+    settings.KAFKA_REPLICATION = 3
+    assert {topic.config["min.insync.replicas"] for topic in topics_admin.wanted()} == {"2"}
+    found = topics_admin.differences()
+    assert f"{topics.EVENTS}: has 1 copies, wanted 3; change it with kafka-reassign-partitions" in found
+    # Asked of a topic that has one copy, nothing could be written to it any more.
+    assert len(found) == len(topics_admin.wanted())
