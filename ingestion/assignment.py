@@ -35,7 +35,7 @@ _AWAY = (
 )
 
 
-class NotAssigned(Exception):
+class NotAssigned(Transient):
     """PostgreSQL or Kafka did not answer for as long as an assignment may take: none of its partitions is ours."""
 
 

@@ -3,16 +3,19 @@
 import signal
 import threading
 import time
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer
 
 from embedded.ports import assign
 from embedded.service import http_ok
+from ingestion import ledger, publishing
 from ingestion.consumer import Runtime
-from ingestion.errors import EXIT_FENCED, Halt
+from ingestion.errors import EXIT_CLEAN, EXIT_FENCED, Halt
 from ingestion.events import EventsSink
 from nova import kafka, topics
+from nova.errors import Transient
 from tests.apps import Apps, running_apps
 from tests.client import Api, wait_until
 from tests.integration.commands import changed, started
@@ -214,6 +217,31 @@ def test_a_postgresql_that_is_away_at_the_assignment_is_waited_for(crowd: Crowd,
         said, _ = consumer.communicate(timeout=60)
     assert consumer.returncode == 0, said
     assert "not_assigned" in said
+
+
+def test_a_stop_while_postgresql_is_away_at_the_assignment_is_a_clean_end(prepared, monkeypatch) -> None:
+    """The client hands the partitions over while it is being closed."""
+    runtime = Runtime(EventsSink(f"tests-{uuid4()}"))
+
+    class Leaving(Consumer):
+        def subscribe(self, *arguments: Any, **called: Any) -> None:
+            super().subscribe(*arguments, **called)
+            time.sleep(3)
+            runtime._ask_to_stop(signal.SIGTERM, None)
+
+    def away(*_: Any, **__: Any) -> None:
+        asked.append(1)
+        raise Transient("PostgreSQL: away")
+
+    asked: list[int] = []
+    monkeypatch.setattr(kafka, "Consumer", Leaving)
+    monkeypatch.setattr(ledger, "claim", away)
+    monkeypatch.setattr(EventsSink, "prepare", lambda sink: None)
+    monkeypatch.setattr(publishing, "start", lambda name: None)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    code = runtime.run()
+    assert asked, "no partition came"
+    assert code == EXIT_CLEAN
 
 
 def test_a_start_that_waits_is_healthy(stopped, prepared, tmp_path) -> None:
