@@ -160,6 +160,8 @@ def test_clickhouse_set_back_to_a_copy_of_its_folder(alone: Alone) -> None:
     after = send(alone, 100)
     wait_for(alone, after, "the events after")
     assert stored(alone, gone) == (0, 0), "control: their offsets were passed"
+    # Stopped twice in a row below, a consumer would leave what is pending here, and it cannot be moved then.
+    wait_until(lambda: alone.sql(pending) == [(0,)], "all offsets passed again")
     alone.apps.restart("events")
     assert stored(alone, gone) == (0, 0), "a restart changes nothing"
 
