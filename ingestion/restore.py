@@ -23,6 +23,8 @@ from nova.errors import Permanent, Transient
 
 _SECONDS = 10.0
 _MOST = 255
+# More than there can have been since the backup.
+_CLAIMS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def bump(reason: str) -> Bumped:
     if epoch > _MOST:
         raise Permanent(f"there have been {_MOST} restores; copy every table into an empty ClickHouse instead")
     skipped = _skip_to_the_end(_consumers())
+    _leave_epochs()
     dismissed = _dismiss_letters(f"from before the restore noted as epoch {epoch}")
     clickhouse.command(
         "INSERT INTO restore_epochs (epoch, noted_at, reason) SELECT {epoch:UInt8}, now64(6), {reason:String}",
@@ -74,9 +77,16 @@ def bump(reason: str) -> Bumped:
     return Bumped(epoch, skipped, dismissed)
 
 
+def _leave_epochs() -> None:
+    """The events' claims of the lost time had epochs that would come again now, and with them perhaps a token that
+    ClickHouse remembers for other rows."""
+    with answering():
+        Offset.objects.filter(topic=topics.EVENTS).update(epoch=F("epoch") + _CLAIMS)
+
+
 def _skip_to_the_end(consumers: Sequence[str]) -> int:
-    ids = kafka.topic_ids(*topics.CDC)
     try:
+        ids = kafka.topic_ids(*topics.CDC)
         described = kafka.admin().describe_topics(TopicCollection(list(topics.CDC)), request_timeout=_SECONDS)
         wanted = {
             TopicPartition(name, partition.id): OffsetSpec.latest()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""`bump_restore_epoch` where the changes are read by a group of another name, or have been."""
+"""`bump_restore_epoch` and the ledger: groups of another name, and the epochs of its rows."""
 
 from uuid import uuid4
 
@@ -38,3 +38,15 @@ def test_a_group_of_another_name_is_stopped_and_skips_too(running: dict[str, int
     both = Offset.objects.filter(topic_id=topic_id, partition=0).values_list("consumer", "next_offset")
     offsets = dict(both)
     assert offsets[group] == offsets["cdc"] > 0
+
+
+def test_no_epoch_of_the_lost_time_comes_again(running: dict[str, int]) -> None:
+    """The epoch is part of the token of a batch, which ClickHouse remembers longer than a restored ledger."""
+    group, topic_id = f"tests-{uuid4()}", kafka.topic_ids(topics.EVENTS)[topics.EVENTS]
+    kept, _ = ledger.claim(group, topics.EVENTS, topic_id, 0, low=0, high=0)
+    lost = {ledger.claim(group, topics.EVENTS, topic_id, 0, low=0, high=0)[0].epoch for _ in range(3)}
+    # The backup is of the time of the first claim.
+    Offset.objects.filter(pk=kept.row).update(epoch=kept.epoch)
+    restore.bump("a test")
+    again = {ledger.claim(group, topics.EVENTS, topic_id, 0, low=0, high=0)[0].epoch for _ in range(3)}
+    assert not lost & again
