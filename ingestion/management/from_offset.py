@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ingestion import rewind
 from ingestion.errors import EXIT_SETTINGS
+from ingestion.management.asked import confirmed
 from ingestion.rewind import Move
 from nova.errors import NovaError
 
@@ -75,5 +76,5 @@ def _show(command: BaseCommand, moves: Sequence[Move]) -> None:
 def _ask(moves: Sequence[Move]) -> None:
     if not sys.stdin.isatty():
         raise CommandError("--from-offset: nobody is here to confirm; say --yes", returncode=EXIT_SETTINGS)
-    if input(f"Type {_WORD!r} to set {len(moves)} partitions: ").strip() != _WORD:
+    if not confirmed(f"Type {_WORD!r} to set {len(moves)} partitions: ", _WORD):
         raise CommandError("--from-offset: not confirmed, nothing was changed", returncode=EXIT_SETTINGS)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ingestion import backfill
 from ingestion.decoders import ROWS
+from ingestion.management.asked import above_zero, seconds
 from nova.errors import NovaError
 
 EXIT_INTERRUPTED = 130
@@ -32,12 +33,12 @@ class Command(BaseCommand):
             action="store_true",
             help="publish likes and comments of the last 90 days as events too; what was counted is not counted again",
         )
-        parser.add_argument("--rate", type=float, help="rows a second at most (default: as fast as it goes)")
-        parser.add_argument("--patience", type=float, default=3600, help="seconds to wait for open transactions (3600)")
+        parser.add_argument("--rate", type=above_zero, help="rows a second at most (default: as fast as it goes)")
+        parser.add_argument(
+            "--patience", type=seconds, default=3600, help="seconds to wait for open transactions (3600)"
+        )
 
     def handle(self, **options: Any) -> None:
-        if options["rate"] is not None and options["rate"] <= 0:
-            raise CommandError("--rate must be above 0")
         stopping = False
 
         def stop(number: int, frame: Any) -> None:

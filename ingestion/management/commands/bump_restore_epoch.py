@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion import restore, source
+from ingestion.management.asked import confirmed
 from nova.errors import NovaError
 
 _WORD = "restored"
@@ -55,5 +56,5 @@ class Command(BaseCommand):
         if not sys.stdin.isatty():
             raise CommandError("nobody is here to confirm; say --yes")
         self.stdout.write(_WHY)
-        if input(f"The epoch is {epoch}. Type {_WORD!r} to make it {epoch + 1}: ").strip() != _WORD:
+        if not confirmed(f"The epoch is {epoch}. Type {_WORD!r} to make it {epoch + 1}: ", _WORD):
             raise CommandError("not confirmed, nothing was done")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion import rebuild
+from ingestion.management.asked import seconds
 from ingestion.management.help import EXIT_UNKNOWN, EXIT_USAGE, WithLines, refuse_by_usage
 from ingestion.stillness import STILL_SECONDS
 from nova.errors import NovaError
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only compare")
         parser.add_argument(
             "--patience",
-            type=float,
+            type=seconds,
             default=STILL_SECONDS,
             help=f"seconds to wait for a batch of events that is under way ({STILL_SECONDS:g})",
         )

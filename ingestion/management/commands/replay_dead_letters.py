@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingestion import replay
+from ingestion.management.asked import above_zero
 from nova import operators
 
 
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--until", type=moment, help="only those stored before this time")
         parser.add_argument("--all", action="store_true", help="really all that wait, when no filter is given")
         parser.add_argument(
-            "--rate", type=float, help="at most so many a second (default: as fast as Kafka takes them)"
+            "--rate", type=above_zero, help="at most so many a second (default: as fast as Kafka takes them)"
         )
         parser.add_argument("--dry-run", action="store_true", help="only say how many there are, by topic and reason")
 
@@ -38,8 +39,6 @@ class Command(BaseCommand):
         filters = {name: options[name] for name in ("ids", "topic", "reason", "since", "until") if options[name]}
         if not filters and not options["all"] and not options["dry_run"]:
             raise CommandError("say which: ids, --topic, --reason, --since, --until, or --all")
-        if options["rate"] is not None and options["rate"] <= 0:
-            raise CommandError("--rate must be above 0")
         letters = replay.matching(**filters)
         if options["dry_run"]:
             kinds = (

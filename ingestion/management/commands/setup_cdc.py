@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ingestion import connector
+from ingestion.management.asked import seconds
 from nova.errors import NovaError, Transient
 
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
             help="forget the connector's position and its slot and read every table anew (after a lost slot). "
             "What was deleted meanwhile is not in a snapshot: compare both sides afterwards",
         )
-        parser.add_argument("--timeout", type=float, default=90, help="seconds to wait until it runs (default 90)")
+        parser.add_argument("--timeout", type=seconds, default=90, help="seconds to wait until it runs (default 90)")
 
     def handle(self, **options: Any) -> None:
         try:

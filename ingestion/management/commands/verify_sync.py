@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ingestion import reconcile, recount
 from ingestion.decoders import ROWS
+from ingestion.management.asked import seconds
 from ingestion.management.help import EXIT_UNKNOWN, EXIT_USAGE, WithLines, refuse_by_usage
 from ingestion.reconcile import Report
 from ingestion.recount import Recount
@@ -59,7 +60,7 @@ class Command(BaseCommand):
         parser.add_argument("--range-rows", type=int, default=reconcile.RANGE_ROWS, help="rows a range (10,000)")
         parser.add_argument(
             "--patience",
-            type=float,
+            type=seconds,
             default=reconcile.PATIENCE,
             help="seconds until a difference counts; longer than the pipeline is behind (15)",
         )
