@@ -4,6 +4,9 @@ The tables flow through change data capture, so each has its natural key as a un
 database for ids and times (a row inserted with psql is complete) and REPLICA IDENTITY FULL (by migration).
 """
 
+from typing import Any
+
+import orjson
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import F, Q
@@ -36,12 +39,28 @@ class _Row(models.Model):
         abstract = True
 
 
+class _Media(models.JSONField):
+    """What was written past Nova may be nested too deep to be read; that is read as nothing. Numbers of any length are
+    read as such that can be written again."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        try:
+            return None if value is None else orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return []
+
+    def deconstruct(self) -> Any:
+        """In the database it is a JSONField as any."""
+        name, _, arguments, named = super().deconstruct()
+        return name, "django.db.models.JSONField", arguments, named
+
+
 class Post(_Row):
     """What a member says. `media`: a list of `{"url", "kind": "image"|"video"|"audio", "hash"?}` in order."""
 
     author = models.ForeignKey(User, on_delete=models.CASCADE, related_name="posts")
     text = models.TextField(blank=True, db_default="")
-    media = models.JSONField(blank=True, default=list, db_default=models.Value([], models.JSONField()))
+    media = _Media(blank=True, default=list, db_default=models.Value([], models.JSONField()))
     updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
 
     class Meta:

@@ -324,6 +324,8 @@ def test_v1_answers_the_same(as_ann, bob):
         ("null", None),
         ('[[1], {"odd": true}]', [{"odd": True}]),
         ('[{"a": ' + "[" * 300 + "]" * 300 + "}]", []),
+        ("[" * 3000 + "]" * 3000, []),
+        ('[{"n": 1' + "0" * 30 + "}]", [{"n": 1e30}]),
     ],
 )
 def test_media_that_were_written_past_the_api_break_no_list(as_ann, ann, stored, shown):
