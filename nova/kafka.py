@@ -68,10 +68,14 @@ def consumer(group: str, **overrides: Any) -> Consumer:
     )
 
 
-@cache
-def admin() -> AdminClient:
+def _new_admin() -> AdminClient:
     # Silent: what fails is raised to the caller, and a broker that is down would fill the log every second.
     return AdminClient({**settings.KAFKA, "socket.timeout.ms": 5000, "log_level": 0})
+
+
+@cache
+def admin() -> AdminClient:
+    return _new_admin()
 
 
 def topic_ids(*names: str, timeout: float = 10) -> dict[str, str]:
@@ -102,9 +106,15 @@ def members(group: str, timeout: float = 10) -> int:
 
     Kafka is asked, and not the ledger's times: a consumer of a quiet partition writes nothing for hours.
     """
+    return len(member_ids(group, timeout))
+
+
+def member_ids(group: str, timeout: float = 10) -> set[str]:
+    """The ids that Kafka gave the processes in a consumer group now. Raises `Transient`."""
     try:
-        described = admin().describe_consumer_groups([group], request_timeout=timeout)[group]
-        return len(described.result().members)
+        # Not by the shared client: one that has asked this before gets no more answer once the broker was restarted.
+        described = _new_admin().describe_consumer_groups([group], request_timeout=timeout)[group]
+        return {str(member.member_id) for member in described.result().members}
     except KafkaException as error:
         raise Transient(f"Kafka: {error.args[0].str()}") from error
 

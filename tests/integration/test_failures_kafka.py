@@ -46,6 +46,7 @@ def test_without_the_broker_there_is_no_202(crowd: Crowd, tail: Tail, api: Api, 
     member = world.member()
     post = world.post(world.member())
     body: dict[str, Any] = {"events": [event(member, post, "view") for _ in range(5)]}
+    assert kafka.members("events") == 1
     prepared.engine("kafka").kill()
     try:
         answer = api.post("/api/events", member, body)
@@ -57,6 +58,8 @@ def test_without_the_broker_there_is_no_202(crowd: Crowd, tail: Tail, api: Api, 
     tail.wait()
     ids = {UUID(one["event_id"]) for one in body["events"]}
     oracle.assert_exact(ids, [post])
+    # The library's client that was asked before the restart would not answer this any more.
+    assert kafka.members("events") == 1
 
 
 def test_postgresql_is_down_when_a_dead_letter_comes(crowd: Crowd, apps: Apps, api: Api, prepared) -> None:
