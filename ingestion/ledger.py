@@ -110,18 +110,23 @@ def claim(
                 EXIT_DATA_LOSS,
             )
         # What comes to these offsets later is something else; under the old token it would be taken for a repeat.
-        if row.pending_hi is not None and row.pending_hi >= high:
-            raise Halt(
-                f"{topic}[{partition}]: the batch {row.pending_lo}-{row.pending_hi} may be half inserted, but Kafka "
-                f"ends at {high}: it has lost messages that were read, or was restored. To give that batch up, start "
-                f"with --from-offset {topic}:{partition}:latest (or earliest, to read again what it holds)",
-                EXIT_DATA_LOSS,
-            )
-        row.epoch += 1
-        row.high_watermark = high
-        # The time of a pending batch stays, however often it changes hands.
-        moment = ["updated_at"] if row.pending_lo is None else []
-        row.save(update_fields=["epoch", "high_watermark", *moment])
+        lost = row.pending_hi is not None and (row.pending_hi >= high or not row.pending_token)
+        if lost:
+            # Noted, for whoever is started again when Kafka holds something else there.
+            Offset.objects.filter(pk=row.pk).update(pending_token="")
+        else:
+            row.epoch += 1
+            row.high_watermark = high
+            # The time of a pending batch stays, however often it changes hands.
+            moment = ["updated_at"] if row.pending_lo is None else []
+            row.save(update_fields=["epoch", "high_watermark", *moment])
+    if lost:
+        raise Halt(
+            f"{topic}[{partition}]: the batch {row.pending_lo}-{row.pending_hi} may be half inserted, but Kafka has "
+            f"lost the end of it: it ended at {high} or before. To give that batch up, start with "
+            f"--from-offset {topic}:{partition}:latest (or earliest, to read again what it holds)",
+            EXIT_DATA_LOSS,
+        )
     pending = None
     if row.pending_lo is not None and row.pending_hi is not None:
         kept = codec.decode(bytes(row.pending_kept or b""), row.pending_lo)
