@@ -38,11 +38,12 @@ class Topic:
     def config(self) -> dict[str, str]:
         bound = {_LARGEST: str(self.largest)} if self.largest else {}
         # With Kafka's own 1, what only the leader had is acknowledged while the others are behind, and gone with it.
-        copies = "2" if settings.KAFKA_REPLICATION > 2 else "1"
+        # Of two brokers one is too few and both are too many to go on with: that choice stays the cluster's.
+        copies = {1: {_COPIES: "1"}, 2: {}}.get(settings.KAFKA_REPLICATION, {_COPIES: "2"})
         return {
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention * _HOUR_MS),
-            _COPIES: copies,
+            **copies,
             **bound,
         }
 
