@@ -324,8 +324,10 @@ def _still_hot(now: datetime, deadline: Deadline) -> _Hot:
     hot, deletions = _hottest(now, deadline), snapshot.deletions()
     of, known, gone = _gone
     if of is not hot or known != deletions:
-        gone = snapshot.gone([post.id for post in hot.posts])
-        _gone = hot, deletions, gone
+        found = snapshot.gone([post.id for post in hot.posts])
+        gone = found or set()
+        if found is not None:
+            _gone = hot, deletions, gone
     return replace(hot, posts=[post for post in hot.posts if post.id not in gone]) if gone else hot
 
 

@@ -283,12 +283,12 @@ def deletions() -> str:
     return cache.ask(state, "")
 
 
-def gone(posts: Sequence[str]) -> set[str]:
-    """Those of the posts that were deleted lately. Without Redis nobody knows of any."""
+def gone(posts: Sequence[str]) -> set[str] | None:
+    """Those of the posts that were deleted lately; None without Redis, when nobody knows."""
     if not posts:
         return set()
-    times: Sequence[Any] = cache.ask(lambda redis: redis.zmscore(GONE, posts), ())
-    return {post for post, at in zip(posts, times, strict=False) if at is not None}
+    times: Sequence[Any] | None = cache.ask(lambda redis: redis.zmscore(GONE, posts), None)
+    return None if times is None else {post for post, at in zip(posts, times, strict=True) if at is not None}
 
 
 def lock(viewer: str, algorithm: str, seconds: float) -> str | None:
