@@ -111,9 +111,11 @@ def members(group: str, timeout: float = 10) -> int:
 
 def member_ids(group: str, timeout: float = 10) -> set[str]:
     """The ids that Kafka gave the processes in a consumer group now. Raises `Transient`."""
+    # Not by the shared client: one that has asked this before gets no more answer once the broker was restarted. Named,
+    # since with the client its answers would go.
+    client = _new_admin()
     try:
-        # Not by the shared client: one that has asked this before gets no more answer once the broker was restarted.
-        described = _new_admin().describe_consumer_groups([group], request_timeout=timeout)[group]
+        described = client.describe_consumer_groups([group], request_timeout=timeout)[group]
         return {str(member.member_id) for member in described.result().members}
     except KafkaException as error:
         raise Transient(f"Kafka: {error.args[0].str()}") from error
