@@ -2,6 +2,7 @@
 call waits."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from random import getrandbits
 from typing import Any
@@ -29,7 +30,7 @@ def identifier_of(environ: Mapping[str, Any]) -> str:
     return given if given and _SANE.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
-class _Either:
+class _Either(ABC):
     """A middleware for web servers of both kinds."""
 
     sync_capable = True
@@ -41,8 +42,9 @@ class _Either:
         if self._async:
             markcoroutinefunction(self)
 
+    @abstractmethod
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        raise NotImplementedError
+        """The answer, or what becomes it."""
 
 
 class RequestIdMiddleware(_Either):

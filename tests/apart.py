@@ -31,6 +31,7 @@ _SOME = (
     "ranking_outages",
     "ranking_paging",
     "ranking_snapshots",
+    "ranking_withheld",
 )
 APART = (
     *OWN_STACKS,

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer
 
 from embedded.ports import assign
 from embedded.service import http_ok
+from embedded.testing import Part
 from ingestion import ledger, publishing
 from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_CLEAN, EXIT_FENCED, Halt
@@ -96,15 +97,21 @@ def test_a_consumer_that_slept_through_its_removal(crowd: Crowd, tail: Tail, app
     apps.restart("events")
 
 
+def hang(clickhouse: Part, crowd: Crowd, tail: Tail, *, meanwhile: int) -> None:
+    """ClickHouse hangs behind a consumer that has read all there was; `meanwhile` more events come."""
+    crowd.send(crowd.events(100))
+    tail.wait()
+    clickhouse.freeze()
+    crowd.send(crowd.events(meanwhile))
+
+
 def test_a_partition_that_rested_when_it_was_lost_is_read_again(crowd: Crowd, tail: Tail, stopped, prepared) -> None:
     """The client paused it, as ClickHouse hung and enough was here; then the process slept beyond its session."""
     clickhouse = prepared.engine("clickhouse")
     consumer = started("run_events_consumer", BATCH_MESSAGES="10")
     try:
-        crowd.send(crowd.events(100))
-        tail.wait()
-        clickhouse.freeze()
-        crowd.send(crowd.events(400))
+        hang(clickhouse, crowd, tail, meanwhile=400)
+        # Nothing tells of the pause, which comes after a second with more waiting than four batches.
         time.sleep(4)
         consumer.send_signal(signal.SIGSTOP)
         wait_until(lambda: not kafka.members("events"), "the group without it", 30)
@@ -163,10 +170,7 @@ def test_a_consumer_ends_in_time_while_clickhouse_hangs(crowd: Crowd, tail: Tail
     consumer = started("run_events_consumer", DRAIN_SECONDS=str(drain))
     clickhouse = prepared.engine("clickhouse")
     try:
-        crowd.send(crowd.events(100))
-        tail.wait()
-        clickhouse.freeze()
-        crowd.send(crowd.events(100))
+        hang(clickhouse, crowd, tail, meanwhile=100)
         # Nothing tells of a batch that waits for ClickHouse; one goes 0.3 s after its first message.
         time.sleep(3)
         asked = time.monotonic()
