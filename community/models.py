@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from community.ids import DatabaseId, new_id
+from nova.depth import is_deeper
 
 
 class User(AbstractUser):
@@ -40,14 +41,15 @@ class _Row(models.Model):
 
 
 class _Media(models.JSONField):
-    """What was written past Nova may be nested too deep to be read; that is read as nothing. Numbers of any length are
-    read as such that can be written again."""
+    """What was written past Nova may be nested too deep to be read, or to be written again: that is read as nothing.
+    Numbers of any length are read as such that can be written."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         try:
-            return None if value is None else orjson.loads(value)
+            said = None if value is None else orjson.loads(value)
         except orjson.JSONDecodeError:
             return []
+        return [] if is_deeper(said) else said
 
     def deconstruct(self) -> Any:
         """In the database it is a JSONField as any."""

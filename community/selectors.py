@@ -7,8 +7,7 @@ from typing import Any, TypedDict, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, Model, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Count, Model, Q, QuerySet
 from rest_framework.exceptions import NotFound
 
 from community.models import Block, Comment, Follow, Like, Post, User
@@ -74,7 +73,7 @@ def hidden_authors(user_id: UUID) -> set[UUID]:
 def recent_posts_of(
     author_ids: Collection[UUID], since: datetime, limit: int, until: datetime | None = None
 ) -> list[Post]:
-    """The newest posts of these authors since then, newest first. `media_text` has their media."""
+    """The newest posts of these authors since then, newest first."""
     with _served():
         return list(_newest(since, until).filter(author_id__in=author_ids)[:limit])
 
@@ -82,16 +81,14 @@ def recent_posts_of(
 def recent_posts(
     since: datetime, limit: int, hidden: Collection[UUID] = (), until: datetime | None = None
 ) -> list[Post]:
-    """The newest posts since then of all members but the `hidden`, newest first. `media_text` has their media."""
+    """The newest posts since then of all members but the `hidden`, newest first."""
     with _served():
         return list(_newest(since, until).exclude(author_id__in=hidden)[:limit])
 
 
 def _newest(since: datetime, until: datetime | None) -> QuerySet[Post]:
-    """Media as the text that PostgreSQL has: what was written past Nova may be nested deeper than Django can read."""
     rows = Post.objects.filter(created_at__gte=since).order_by("-created_at", "-id")
-    rows = rows if until is None else rows.filter(created_at__lte=until)
-    return rows.defer("media").annotate(media_text=Cast("media", TextField()))
+    return rows if until is None else rows.filter(created_at__lte=until)
 
 
 def authors_of(post_ids: Collection[UUID]) -> dict[UUID, UUID]:
@@ -101,9 +98,9 @@ def authors_of(post_ids: Collection[UUID]) -> dict[UUID, UUID]:
 
 
 def posts_by_ids(post_ids: Collection[UUID]) -> dict[UUID, Post]:
-    """Post id → post, without its media; posts that do not exist are missing."""
+    """Post id → post; posts that do not exist are missing."""
     with _served():
-        return {post.id: post for post in Post.objects.filter(id__in=post_ids).defer("media")}
+        return {post.id: post for post in Post.objects.filter(id__in=post_ids)}
 
 
 def reaction_counts(post_ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:

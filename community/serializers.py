@@ -7,7 +7,6 @@ from rest_framework import serializers
 
 from community.models import Block, Comment, Follow, Like, Post, User
 from community.paging import MOST, USUAL, Cursor
-from nova.depth import is_deeper
 
 LONGEST_POST = 5000
 LONGEST_COMMENT = 2000
@@ -35,7 +34,7 @@ class StoredMedia(serializers.ListField):
     child = serializers.DictField()
 
     def to_representation(self, data: Any) -> list[Any]:
-        return [one for one in data if isinstance(one, dict)] if isinstance(data, list) and not is_deeper(data) else []
+        return [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
 
 
 class PostSerializer(serializers.ModelSerializer[Post]):

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 from django.db import DatabaseError
 
@@ -58,5 +58,5 @@ def _counts(ids: Collection[UUID]) -> dict[str, Counts]:
     return {str(post): Counts(likes=likes, comments=comments) for post, (likes, comments) in counted.items()}
 
 
-def _post(row: Any, is_seen: bool) -> Post:
-    return Post(str(row.id), str(row.author_id), row.created_at, row.text, row.media_text, 0, is_seen)
+def _post(row: Row, is_seen: bool) -> Post:
+    return Post(str(row.id), str(row.author_id), row.created_at, row.text, orjson.dumps(row.media).decode(), 0, is_seen)
