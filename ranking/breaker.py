@@ -30,6 +30,9 @@ _SCRIPT = Path(__file__).with_name("breaker.lua").read_text()
 # A probe that neither succeeds nor fails (its process was killed) blocks the next one no longer than this, or than any
 # probe can take: a call has a deadline, `why` two after each other.
 _LEASE_SECONDS = 5
+# Within a process the clock is read before the lock is had, so that the times of two callers may come in the other
+# order; by so much (ms), and by more only when the clock was set back.
+_READ_APART = 1000
 
 
 class State(StrEnum):
@@ -139,7 +142,7 @@ class Local:
         lasts = limits.open_for if state is State.OPEN else limits.lease
         until = fields["opened_at"] + lasts if state is State.OPEN else fields["probe_until"]
         # What ends later than it can was begun before the clock was set back.
-        if now < until <= now + lasts:
+        if now < until <= now + lasts + _READ_APART:
             return None
         fields.update(state=State.HALF_OPEN, probe=token, probe_until=now + limits.lease)
         return State.HALF_OPEN
@@ -157,7 +160,7 @@ class Local:
             return State.OPEN
         if state is not State.CLOSED:
             return state
-        if not 0 <= now - fields.get("window_at", 0) < limits.window:
+        if not -_READ_APART <= now - fields.get("window_at", 0) < limits.window:
             fields.update(window_at=now, failures=0)
         fields["failures"] += 1
         if fields["failures"] < limits.failures:

@@ -49,6 +49,16 @@ def test_open_it_refuses_until_its_time_is_over(opened: Steps) -> None:
     assert (probe.allowed, probe.before, probe.after) == (True, State.OPEN, State.HALF_OPEN)
 
 
+def test_who_read_the_clock_a_moment_earlier_is_refused_too(opened: Steps) -> None:
+    assert not opened("admit", after=-1).allowed
+    assert opened("admit", "probe", after=LIMITS.open_for + 1).allowed
+    assert not opened("admit", "other", after=-1).allowed
+
+
+def test_failures_add_up_in_whatever_order_the_clock_was_read(step: Steps) -> None:
+    assert [step("fail", after=after).after for after in (0, -1, -1)] == [State.CLOSED, State.CLOSED, State.OPEN]
+
+
 def test_half_open_it_lets_one_probe_through(opened: Steps) -> None:
     assert opened("admit", "probe", after=LIMITS.open_for).allowed
     assert not any(opened("admit", f"other {number}").allowed for number in range(50))
