@@ -106,9 +106,8 @@ def announce(effects: Effects, *, now: datetime) -> None:
     try:
         if effects.gone:
             _hide(effects.gone, now.timestamp())
-        # An id may come again: an import that deletes and inserts, a client that takes its deletion back.
         for posts in _chunks(effects.there):
-            redis.cache().zrem(GONE_POSTS, *map(str, posts))
+            _show_again(posts)
         hidings.note(effects.hidings)
         generations.bump(effects.viewers)
         if effects.everyone:
@@ -127,6 +126,15 @@ def _hide(posts: Iterable[UUID], now: float) -> None:
     # No snapshot that holds an older one is still alive; the head of the last one, for outages, lives longest.
     longest = max(settings.SNAPSHOT_HARD_SECONDS, settings.LAST_GOOD_SECONDS)
     redis.cache().eval(_HIDE, 1, GONE_POSTS, now, longest, *map(str, posts))
+
+
+def _show_again(posts: list[UUID]) -> None:
+    """An id may come again: an import that deletes and inserts, a client that takes its deletion back. Nearly always it
+    is new; and one whose insert is only read again, ahead of its deletion, is no longer in PostgreSQL."""
+    times = redis.cache().zmscore(GONE_POSTS, list(map(str, posts)))
+    hidden = [post for post, at in zip(posts, times, strict=True) if at is not None]
+    if there := selectors.authors_of(hidden) if hidden else {}:
+        redis.cache().zrem(GONE_POSTS, *map(str, there))
 
 
 def _keys() -> Iterator[str]:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
+from community.models import Post
 from ingestion import effects
 from nova import clock, redis
 from ranking import building, memory, pipeline, snapshot
@@ -191,7 +192,7 @@ def test_what_was_deleted_stays_out_of_the_last_good_feed(viewer: UUID, settings
     assert redis.cache().ttl(snapshot.GONE) > settings.SNAPSHOT_HARD_SECONDS
 
 
-def test_a_post_that_comes_again_under_its_id_is_in_kept_feeds_again(feeds: Feeds, viewer: UUID) -> None:
+def test_a_post_that_comes_again_under_its_id_is_in_kept_feeds_again(feeds: Feeds, viewer: UUID, make_member) -> None:
     """As after an import that deletes the rows and inserts them."""
     first, *rest = ids(pipeline.page(viewer, limit=20))
 
@@ -205,5 +206,9 @@ def test_a_post_that_comes_again_under_its_id_is_in_kept_feeds_again(feeds: Feed
 
     effects.announce(effects.Effects(gone={UUID(first), uuid4()}), now=clock.now())
     assert kept_feed(True) == kept_feed(False) == rest
-    effects.announce(effects.Effects(there={UUID(first), uuid4()}), now=clock.now())
+    announced = effects.Effects(there={UUID(first), uuid4()})
+    effects.announce(announced, now=clock.now())
+    assert kept_feed(True) == kept_feed(False) == rest, "its insert was read again, and it is still deleted"
+    Post.objects.create(id=UUID(first), author_id=make_member(), text="again")
+    effects.announce(announced, now=clock.now())
     assert kept_feed(True) == kept_feed(False) == [first, *rest[:-1]]
