@@ -134,8 +134,9 @@
   // A pressed button may be replaced or gone afterwards. The focus goes to the one that stands in its place, from a post that
   // left to the one behind it, and where there is nothing to go on with, to what is said of the act.
   let goOn = null;
-  document.addEventListener("htmx:beforeSwap", () => {
-    const form = document.activeElement?.closest('form[hx-target="#notice"]');
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!event.detail.shouldSwap) goOn = null;
+    const form = event.detail.shouldSwap && document.activeElement?.closest('form[hx-target="#notice"]');
     if (!form) return;
     const named = (part, of) => [...of.classList].find((name) => name.startsWith(part));
     const same = `.${named("rel-", form) ?? "none"} button`;
