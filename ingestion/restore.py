@@ -15,7 +15,7 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 from django.db import transaction
 from django.db.models import F
 
-from ingestion import cdc, connector, source
+from ingestion import cdc, connector, dedup, source
 from ingestion.ledger import answering
 from ingestion.models import DeadLetter, Offset, Replay
 from nova import clickhouse, clock, kafka, topics
@@ -40,10 +40,14 @@ class Bumped:
 def obstacles() -> list[str]:
     """What must be stopped first, as sentences. Raises a `nova.errors` class when an engine does not answer."""
     found = []
-    for consumer in _consumers():
-        if running := kafka.members(consumer):
-            which = "run_cdc_consumer" if consumer == cdc.NAME else f"run_cdc_consumer --group {consumer}"
-            found.append(f"{which} runs ({running} processes): stop it, it would go on with the old epoch")
+    for command, usual, groups in (
+        ("run_cdc_consumer", cdc.NAME, _groups(cdc.NAME, topics.CDC)),
+        ("run_events_consumer", dedup.GROUP, _groups(dedup.GROUP, [topics.EVENTS])),
+    ):
+        for group in groups:
+            if running := kafka.members(group):
+                which = command if group == usual else f"{command} --group {group}"
+                found.append(f"{which} runs ({running} processes): stop it, it would go on with the old epoch")
     with answering():
         slot = connector.slot_state()
     if slot and slot["active"]:
@@ -51,11 +55,11 @@ def obstacles() -> list[str]:
     return found
 
 
-def _consumers() -> list[str]:
-    """The usual group, and each other one that has ever read the changes: any may be the one that goes on."""
+def _groups(usual: str, read: Sequence[str]) -> list[str]:
+    """The usual group, and each other one that has ever read these topics: any may be the one that goes on."""
     with answering():
-        known = Offset.objects.filter(topic__in=topics.CDC).order_by().values_list("consumer", flat=True)
-        return sorted({cdc.NAME, *known})
+        known = Offset.objects.filter(topic__in=read).order_by().values_list("consumer", flat=True)
+        return sorted({usual, *known})
 
 
 def bump(reason: str) -> Bumped:
@@ -66,7 +70,7 @@ def bump(reason: str) -> Bumped:
     epoch = source.restore_epoch() + 1
     if epoch > _MOST:
         raise Permanent(f"there have been {_MOST} restores; copy every table into an empty ClickHouse instead")
-    skipped = _skip_to_the_end(_consumers())
+    skipped = _skip_to_the_end(_groups(cdc.NAME, topics.CDC))
     _leave_epochs()
     dismissed = _dismiss_letters(f"from before the restore noted as epoch {epoch}")
     clickhouse.command(

@@ -40,6 +40,19 @@ def test_a_group_of_another_name_is_stopped_and_skips_too(running: dict[str, int
     assert offsets[group] == offsets["cdc"] > 0
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_an_events_consumer_is_stopped_too(running: dict[str, int], named: bool) -> None:
+    """Its claims would end under its feet, and a minute later the process."""
+    group, topic_id = "events", kafka.topic_ids(topics.EVENTS)[topics.EVENTS]
+    if named:
+        group = f"tests-{uuid4()}"
+        ledger.claim(group, topics.EVENTS, topic_id, 0, low=0, high=0)
+    running[group] = 1
+    said = f"run_events_consumer --group {group}" if named else "run_events_consumer"
+    with pytest.raises(Permanent, match=f"^{said} runs .1 processes"):
+        restore.bump("a test")
+
+
 def test_no_epoch_of_the_lost_time_comes_again(running: dict[str, int]) -> None:
     """The epoch is part of the token of a batch, which ClickHouse remembers longer than a restored ledger."""
     group, topic_id = f"tests-{uuid4()}", kafka.topic_ids(topics.EVENTS)[topics.EVENTS]

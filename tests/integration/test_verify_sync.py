@@ -225,10 +225,12 @@ def test_after_a_restore_the_new_epoch_lets_changes_win_again(world: World, comm
     refused = manage("bump_restore_epoch", "--yes")
     assert refused.code == 1
     assert "run_cdc_consumer runs" in refused.said
+    assert "run_events_consumer runs" in refused.said
     assert "the connector runs" in refused.said
 
     stale = waiting_letter(world, post, change(post, community.members[0], "of a lost letter", lsn=(1 << 52)))
-    apps.process("cdc").stop()
+    for name in ("cdc", "events"):
+        apps.process(name).stop()
     drop_the_slot()
     unasked = manage("bump_restore_epoch")
     assert unasked.code == 1
@@ -240,7 +242,8 @@ def test_after_a_restore_the_new_epoch_lets_changes_win_again(world: World, comm
     assert "waiting dead letters dismissed" in ran.said
     again = manage("setup_cdc", "--resnapshot")
     assert again.code == 0, again.said
-    apps.restart("cdc")
+    for name in ("cdc", "events"):
+        apps.restart(name)
     wait_until(lambda: text_of(post) == "of today", "the text of today", 120)
     code, found, said = verify("--repair")
     assert code == 2, said

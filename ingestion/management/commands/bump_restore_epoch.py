@@ -18,7 +18,7 @@ Do this once after each restore, and never otherwise: the skipped changes would 
 """
 _NEXT = """What to do next:
   1. manage.py setup_cdc --resnapshot      the slot is not part of a backup; reads every table anew
-  2. start run_cdc_consumer                it learns the new epoch at its start
+  2. start both consumers                  run_cdc_consumer learns the new epoch at its start
   3. manage.py verify_sync --repair        when it has caught up: deletes rows that the backup does not have
 """
 
