@@ -2,9 +2,11 @@
 
 A token absorbs a repeat as long as ClickHouse's deduplication log remembers it. ClickHouse writes that log without
 fsync (ClickHouse#111577): it outlives a killed server, but a host that lost its power may have lost the log's end,
-while the rows, which are synced, are there. Then the same batch under the same token would be counted twice.
+while the rows, which are synced, are there. Then the same batch under the same token would be counted twice. So would
+one that a backup of PostgreSQL holds as pending: restored, it may be older than all that the log remembers.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -23,18 +25,19 @@ _MARGIN = timedelta(minutes=2)
 _BOOT = """
 SELECT toUnixTimestamp(now()) - value FROM system.asynchronous_metrics WHERE metric = 'OSUptime'
 """
+_RESTORED = "SELECT toUnixTimestamp(max(noted_at)) FROM restore_epochs"
 
 
 def token_may_be_lost(since: datetime) -> bool:
-    """Has the host of ClickHouse started after `since`? False where ClickHouse does not tell (it is then trusted).
+    """Has the host of ClickHouse started after `since`, or was PostgreSQL restored from a backup? False where
+    ClickHouse does not tell since when its host is up (it is then trusted).
 
     Raises `Transient` when ClickHouse does not answer.
     """
-    try:
-        found = clickhouse.query(_BOOT)
-    except Permanent:
-        return False
-    return bool(found) and datetime.fromtimestamp(found[0][0], UTC) > since - _MARGIN
+    found = clickhouse.query(_RESTORED)
+    with suppress(Permanent):
+        found += clickhouse.query(_BOOT)
+    return any(datetime.fromtimestamp(moment, UTC) > since - _MARGIN for (moment,) in found)
 
 
 def missing(part: Partition, columns: Columns, hi: int) -> Columns:

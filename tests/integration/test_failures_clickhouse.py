@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
 from clickhouse_sql import schema
-from ingestion import preflight, resend, writer
+from ingestion import ledger, preflight, resend, writer
 from ingestion.batcher import Batcher, Bounds
 from ingestion.contract import Event
 from ingestion.errors import EXIT_SETTINGS, Fenced, Halt
@@ -292,6 +293,7 @@ def test_a_lost_log_that_nobody_notices_doubles(claim, crowd, monkeypatch) -> No
 def test_a_host_that_started_since_may_have_lost_the_log(sink, claim, crowd, monkeypatch) -> None:
     """Case 14: ClickHouse tells since when its host is up; a batch that is older is compared before it is sent."""
     now = clock.now()
+    monkeypatch.setattr(resend, "_RESTORED", "SELECT 0")
     assert not resend.token_may_be_lost(now - timedelta(days=1)), "not told here: trusted"
     monkeypatch.setattr(resend, "_BOOT", "SELECT toUnixTimestamp(now()) - 3600")
     assert not resend.token_may_be_lost(now)
@@ -307,3 +309,32 @@ def test_a_host_that_started_since_may_have_lost_the_log(sink, claim, crowd, mon
     successor, pending = claim()
     sink.redo(successor, pending, batch)
     oracle.assert_exact(ids(events), crowd.posts)
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """PostgreSQL was restored from a backup an hour ago; the epoch is that of other tests."""
+    clickhouse.command("INSERT INTO restore_epochs SELECT 0, now64(6) - INTERVAL 1 HOUR, 'of this test'")
+    yield
+    clickhouse.command("DELETE FROM restore_epochs WHERE reason = 'of this test'")
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_batch_that_was_pending_in_a_backup_is_not_doubled(sink, claim, crowd) -> None:
+    """It was stored soon after the backup was made, so long ago that its token is forgotten."""
+    events = crowd.events(100)
+    batch = messages(lines(events))
+    part, _ = claim()
+    ledger.before(part, hi=99, kept=np.arange(100), token=writer.token(part, 99))
+    backup = Offset.objects.filter(pk=part.row).values().get()
+    successor, pending = claim()
+    sink.redo(successor, pending, batch)
+    assert oracle.lost(ids(events)) == set()
+
+    forget_tokens("events")
+    Offset.objects.filter(pk=part.row).update(**backup | {"updated_at": clock.now() - timedelta(days=1)})
+    again, pending = claim()
+    assert pending is not None
+    sink.redo(again, pending, batch)
+    oracle.assert_exact(ids(events), crowd.posts)
+    assert claim()[0].next_offset == 100
