@@ -256,6 +256,8 @@ class Runtime:
         for held in which:
             held.batcher.drop()
         while any(held.flying for held in which) and (left := min(deadline, self._stop_by) - time.monotonic()) > 0:
+            # To wait for ClickHouse is no stall.
+            self._polled = time.monotonic()
             self._settle(client, self._workers.finished(min(left, _POLL_SECONDS)))
         for held in which:
             if held.flying:

@@ -1,6 +1,7 @@
 """The runtime around a batch under way, with a sink and a client that do as they are told."""
 
 import threading
+import time
 
 import confluent_kafka
 import pytest
@@ -109,6 +110,18 @@ def test_a_revoke_waits_for_the_batch_under_way_and_a_refused_commit_is_no_matte
     assert not held.part.alive
     assert runtime._held == {}
     assert [gone.partition for gone in client.unassigned] == [0]
+
+
+def test_to_wait_for_the_batch_under_way_is_no_stall(runtime, sink, settings) -> None:
+    """/healthz would fail during a long DRAIN_SECONDS, and the process be killed for it."""
+    settings.DRAIN_SECONDS = 600
+    hold(runtime, range(5))
+    runtime._hand_out(Client())
+    assert sink.begun.wait(5)
+    began = time.monotonic()
+    threading.Timer(0.2, sink.allowed.set).start()
+    runtime._on_revoke(Client(), [TopicPartition("events", 0)])
+    assert runtime._polled >= began
 
 
 def test_a_partition_that_was_lost_is_given_up_at_once(runtime, sink) -> None:
