@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOW = 1000
+# What lies further back weighs next to nothing.
+_LOOK_BACK = 5 * _WINDOW
 # Each may have a megabyte, and all are in memory at once.
 _AT_ONCE = 100
 # Bytes of key and headers that a letter without its value takes along.
@@ -68,7 +70,7 @@ class Limits:
             # Older messages weigh less and less, instead of being remembered one by one. Not rounded down: of
             # batches of one message each nothing would ever be left.
             seen, bad = _WINDOW, bad * _WINDOW / seen
-        if seen == _WINDOW and bad > math.ceil(_WINDOW * share):
+        if failed and seen == _WINDOW and bad > math.ceil(_WINDOW * share):
             raise Halt(
                 f"{bad / seen:.0%} of the last messages could not be read (DEAD_LETTERS_SHARE is {share:.0%}): "
                 "this looks like a wrong version of Nova or of a producer. Nothing of this batch was stored",
@@ -78,13 +80,34 @@ class Limits:
 
 
 def weigh(part: Partition, count: int, failed: Sequence[int]) -> Limits:
-    """`Limits.after` with the settings, from what is noted of this partition. Give the answer to `note` afterwards."""
-    known: Limits = part.notes.get("limits", Limits())
+    """`Limits.after` with the settings, from what is known of this partition. Give the answer to `note` afterwards.
+
+    Raises `Halt`, and `Transient` when PostgreSQL does not answer.
+    """
+    if "limits" not in part.notes:
+        part.notes["limits"] = _lately(part)
+    known: Limits = part.notes["limits"]
     return known.after(count, failed, most_in_a_row=settings.DEAD_LETTERS_IN_A_ROW, share=settings.DEAD_LETTERS_SHARE)
 
 
 def note(part: Partition, limits: Limits) -> None:
     part.notes["limits"] = limits
+
+
+def _lately(part: Partition) -> Limits:
+    """How many messages before the next one failed, by the dead letters that are stored: a consumer that was halted and
+    is started again by itself would write as many again. An offset that holds no message is as good as one read."""
+    first = part.next_offset - max(_LOOK_BACK, settings.DEAD_LETTERS_IN_A_ROW)
+    with ledger.answering():
+        stored = DeadLetter.objects.filter(
+            topic_id=part.topic_id, partition=part.partition, offset__gte=first, offset__lt=part.next_offset
+        )
+        ages = [part.next_offset - 1 - offset for offset in stored.order_by("-offset").values_list("offset", flat=True)]
+    return Limits(
+        in_a_row=sum(age == place for place, age in enumerate(ages)),
+        seen=min(_WINDOW, part.next_offset),
+        bad=sum(math.exp(-age / _WINDOW) for age in ages),
+    )
 
 
 def letter(part: Partition, message: Message, error: InvalidMessage) -> DeadLetter:

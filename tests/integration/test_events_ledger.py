@@ -1,6 +1,7 @@
 """Only the owner of a partition writes, only forward, and a loss in Kafka is said loudly."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import uuid4
 
 import numpy as np
@@ -142,4 +143,27 @@ def test_the_limits_of_dead_letters_are_kept_by_partition(claim: Claim, settings
     with pytest.raises(Halt):
         dead_letters.weigh(part, 1, [0])
     other, _ = claim()
+    dead_letters.weigh(other, 1, [0])
+
+
+def test_a_restart_forgets_no_dead_letters(claim: Claim, settings) -> None:
+    """What was halted is started again by the supervisor, and would write as many again each time."""
+    settings.DEAD_LETTERS_IN_A_ROW = 3
+    part, _ = claim()
+    ledger.advance(part, hi=99, letters=[letter(part, offset) for offset in (50, 97, 98, 99)])
+    again, _ = claim()
+    with pytest.raises(Halt, match="4 messages in a row"):
+        dead_letters.weigh(again, 2, [0])
+    assert dead_letters.weigh(again, 4, [1, 2, 3]).in_a_row == 3, "a good one came first"
+
+
+def test_a_restart_forgets_no_share_of_dead_letters(claim: Claim, settings) -> None:
+    settings.DEAD_LETTERS_SHARE = 0.4
+    part, _ = claim(high=5000)
+    ledger.advance(part, hi=1999, letters=[letter(part, offset) for offset in range(0, 2000, 2)])
+    again, _ = claim(high=5000)
+    with pytest.raises(Halt, match="DEAD_LETTERS_SHARE"):
+        dead_letters.weigh(again, 1, [0])
+    dead_letters.weigh(again, 1, [])
+    other = replace(again, partition=1, notes={})
     dead_letters.weigh(other, 1, [0])
