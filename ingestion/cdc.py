@@ -111,7 +111,8 @@ class CdcSink:
             try:
                 self._decode(message, unavailable, batch)
             except InvalidMessage as error:
-                failed.append(position)
+                if not dead_letters.is_replay(message):
+                    failed.append(position)
                 batch.letters.append(dead_letters.letter(part, message, error))
             except Halt as error:
                 raise Halt(f"{part} @ {message.offset()}: {error}", error.exit_code) from error

@@ -28,6 +28,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WINDOW = 1000
 # What lies further back weighs next to nothing.
 _LOOK_BACK = 5 * _WINDOW
+# On a message that is a replay: the id of the dead letter it was.
+REPLAY_OF = "nova.replay-of"
 # Each may have a megabyte, and all are in memory at once.
 _AT_ONCE = 100
 # Bytes of key and headers that a letter without its value takes along.
@@ -102,12 +104,18 @@ def _lately(part: Partition) -> Limits:
         stored = DeadLetter.objects.filter(
             topic_id=part.topic_id, partition=part.partition, offset__gte=first, offset__lt=part.next_offset
         )
-        ages = [part.next_offset - 1 - offset for offset in stored.order_by("-offset").values_list("offset", flat=True)]
+        first_time = stored.exclude(headers__contains=[[REPLAY_OF]]).order_by("-offset")
+        ages = [part.next_offset - 1 - offset for offset in first_time.values_list("offset", flat=True)]
     return Limits(
         in_a_row=sum(age == place for place, age in enumerate(ages)),
         seen=min(_WINDOW, part.next_offset),
         bad=sum(math.exp(-age / _WINDOW) for age in ages),
     )
+
+
+def is_replay(message: Message) -> bool:
+    """Whether it was a dead letter before: that it fails again tells nothing of this version, however many do."""
+    return any(name == REPLAY_OF for name, _ in _stored_headers(message) or ())
 
 
 def letter(part: Partition, message: Message, error: InvalidMessage) -> DeadLetter:

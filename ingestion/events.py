@@ -107,7 +107,9 @@ class EventsSink:
         if fitting < len(batch.events):
             batch = batch.within(part.next_offset, int(batch.events.offsets[fitting]) - 1)
         hi, found = batch.hi, batch.events
-        limits = dead_letters.weigh(part, len(batch), batch.failed_at)
+        failed = zip(batch.failed_at, batch.failed, strict=True)
+        first_time = [position for position, (message, _) in failed if not dead_letters.is_replay(message)]
+        limits = dead_letters.weigh(part, len(batch), first_time)
         letters = [dead_letters.letter(part, message, error) for message, error in batch.failed]
         with self._timed("dedup"):
             if "stored_up_to" not in part.notes:

@@ -17,12 +17,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from community.models import User
-from ingestion.dead_letters import header_bytes
+from ingestion.dead_letters import REPLAY_OF, header_bytes
 from ingestion.models import DeadLetter, Replay
 from nova import kafka
 
-# On a message that is a replay: the id of the dead letter it was.
-HEADER = "nova.replay-of"
 _AT_ONCE = 100
 _producer = kafka.SharedProducer()
 
@@ -201,9 +199,9 @@ def _send(letters: Sequence[DeadLetter]) -> list[_Delivery]:
 def headers(letter: DeadLetter) -> list[tuple[str, str | bytes | None]]:
     """The headers that the message came with, and which letter it was."""
     came: list[tuple[str, str | bytes | None]] = [
-        (name, header_bytes(value)) for name, value in letter.headers if name != HEADER
+        (name, header_bytes(value)) for name, value in letter.headers if name != REPLAY_OF
     ]
-    return [*came, (HEADER, str(letter.pk).encode())]
+    return [*came, (REPLAY_OF, str(letter.pk).encode())]
 
 
 def _bytes(value: Any) -> bytes | None:

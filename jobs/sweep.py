@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import Count, Max, Q
 
 from ingestion import replay
+from ingestion.dead_letters import REPLAY_OF
 from ingestion.models import DeadLetter, Replay
 
 # An event from a clock that runs ahead is right once its time has come. All other reasons are in the message itself,
@@ -125,7 +126,7 @@ def _replayed_before(headers: Mapping[int, Sequence[Sequence[str]]]) -> dict[int
 
 def _earlier(headers: Iterable[Sequence[str]]) -> int | None:
     """The letter that a message was before, by its headers."""
-    number = next((value for name, value in headers if name == replay.HEADER), None)
+    number = next((value for name, value in headers if name == REPLAY_OF), None)
     # Whoever writes to Kafka may write any number there; Python refuses to read very long ones.
     if not isinstance(number, str) or len(number) >= 19:
         return None

@@ -16,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ingestion import replay
+from ingestion.dead_letters import REPLAY_OF
 from ingestion.models import DeadLetter, Replay
 from nova import clock
 from nova.admin import ReadOnly
@@ -90,7 +91,7 @@ class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="replay of")
     def came_from(self, letter: DeadLetter) -> str | SafeString:
-        number = next((value for name, value in letter.headers if name == replay.HEADER), None)
+        number = next((value for name, value in letter.headers if name == REPLAY_OF), None)
         if not (isinstance(number, str) and number.isdecimal()):
             return "–"
         return format_html(

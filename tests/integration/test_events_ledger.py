@@ -6,9 +6,12 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from confluent_kafka import Message
 
-from ingestion import dead_letters, ledger
+from ingestion import dead_letters, ledger, replay
+from ingestion.cdc import CdcSink
 from ingestion.errors import EXIT_DATA_LOSS, Fenced, Halt
+from ingestion.events import EventsSink
 from ingestion.ledger import Partition, Pending
 from ingestion.models import DeadLetter, Offset
 
@@ -167,3 +170,20 @@ def test_a_restart_forgets_no_share_of_dead_letters(claim: Claim, settings) -> N
     dead_letters.weigh(again, 1, [])
     other = replace(again, partition=1, notes={})
     dead_letters.weigh(other, 1, [0])
+
+
+@pytest.mark.usefixtures("prepared")
+def test_replays_that_fail_again_stop_nothing(claim: Claim, settings) -> None:
+    """Somebody replays all letters at once, and nothing has been mended: no version is wrong for that."""
+    settings.DEAD_LETTERS_IN_A_ROW = 3
+    part, _ = claim()
+    headers = replay.headers(DeadLetter(pk=7))
+    batch = [
+        Message(topic="events", partition=0, offset=offset, value=b"{", timestamp=(1, 0), headers=headers)
+        for offset in range(10)
+    ]
+    assert len(CdcSink().decode(part, batch).letters) == 10
+    EventsSink().flush(part, batch)
+    again, _ = claim()
+    assert again.next_offset == DeadLetter.objects.filter(topic_id=part.topic_id).count() == 10
+    assert dead_letters.weigh(again, 1, [0]).in_a_row == 1
