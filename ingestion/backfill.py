@@ -5,8 +5,7 @@ that was stored but not noted is stored twice, which the versions make one. Afte
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -18,9 +17,10 @@ from ingestion.decoders import ROWS
 from ingestion.models import BackfillProgress
 from nova import clickhouse, clock
 from nova.errors import Permanent
+from nova.postgres import alone
 
 BATCH = 10_000
-# Who holds the lock of `_alone`: PostgreSQL shows its number in two halves.
+# Who holds the lock of `run`: PostgreSQL shows its number in two halves.
 _RUNNING = """
 SELECT name FROM unnest(%s::text[]) AS name WHERE EXISTS (
     SELECT FROM pg_locks JOIN pg_database d ON d.oid = database AND d.datname = current_database()
@@ -62,7 +62,8 @@ def run(
         raise Permanent(f"{table} is no source table; there are {', '.join(sorted(ROWS))}")
     if not 0 < batch <= clickhouse.MAX_ROWS:
         raise Permanent(f"a piece has between 1 and {clickhouse.MAX_ROWS:,} rows")
-    with _alone(table):
+    # Two at once would do no harm to the copy, but to the note of how far they are.
+    with alone(f"nova backfill {table}", f"{table} is being copied by another process already"):
         place = _begin(table, restart=restart, events=events, say=say)
         begin = partial(source.horizon, table, patience=patience, waiting=say, going_on=going_on)
         since = begin()
@@ -122,16 +123,3 @@ def running() -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(_RUNNING, [list(ROWS)])
         return {table for (table,) in cursor.fetchall()}
-
-
-@contextmanager
-def _alone(table: str) -> Iterator[None]:
-    """Two runs at once would do no harm to the copy, but to the note of how far they are."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [f"nova backfill {table}"])
-        if not cursor.fetchone()[0]:
-            raise Permanent(f"{table} is being copied by another process already")
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [f"nova backfill {table}"])

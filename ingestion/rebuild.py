@@ -8,17 +8,16 @@ the rows of the ledger are locked, at which every consumer waits before its next
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
-from django.db import connection
 
 from clickhouse_sql import schema
 from ingestion.stillness import STILL_SECONDS, still
 from nova import clickhouse, clock
 from nova.errors import Permanent
+from nova.postgres import alone
 
 EVENT_DAYS = 30
 _SECONDS = 600
@@ -125,7 +124,7 @@ def rebuild(
     if settings.CLICKHOUSE_CLUSTER:
         raise Permanent("this command does not rebuild the aggregates of a cluster: its scratch table would be shared")
     outcomes = []
-    with _alone():
+    with alone("nova rebuild_views", "the aggregates are being rebuilt by another process already"):
         for name in names or AGGREGATES:
             for outcome in _Rebuild(AGGREGATES[name], clock.now(), days, dry_run, patience).run():
                 report(outcome)
@@ -244,15 +243,3 @@ def _view_select(target: str) -> str:
             if head.endswith(f" TO {target}"):
                 return select
     raise Permanent(f"no view fills {target}")
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext('nova rebuild_views'))")
-        if not cursor.fetchone()[0]:
-            raise Permanent("the aggregates are being rebuilt by another process already")
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext('nova rebuild_views'))")

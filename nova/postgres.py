@@ -10,16 +10,19 @@ as the first and the last moment that Python has instead. What is stored does no
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import Connection, DataError
 from psycopg.errors import _WaitTimeout
 from psycopg.types.datetime import TimestamptzLoader
+
+from nova.errors import Permanent
 
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -43,6 +46,24 @@ def read_every_time(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
     """A receiver of `connection_created`."""
     if connection.vendor == "postgresql":
         connection.connection.adapters.register_loader("timestamptz", NearestTime)
+
+
+@contextmanager
+def alone(what: str, otherwise: str) -> Iterator[None]:
+    """In this block no other process is in one of the same name. Raises `Permanent` with `otherwise` when one is.
+
+    The lock is the session's: through a pooler that gives each transaction another session it holds nothing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [what])
+        if not cursor.fetchone()[0]:
+            raise Permanent(otherwise)
+        try:
+            yield
+        finally:
+            # A session that has ended holds nothing any more; why it has is said by whoever noticed.
+            with suppress(OperationalError, InterfaceError):
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [what])
 
 
 # How often a wait looks whether its time is over.

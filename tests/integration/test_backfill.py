@@ -114,6 +114,24 @@ def test_an_interrupted_run_goes_on(world: World, number: int, code: int) -> Non
     assert same(world, [author])
 
 
+def test_a_run_whose_session_is_ended_says_why_and_the_next_goes_on(world: World) -> None:
+    """It said that its connection was closed when it gave back the lock, which had gone with the session."""
+    posts(world, world.member(), 20)
+    assert manage("backfill", "posts", "--restart").code == 0
+    process = started("backfill", "posts", "--restart", "--batch", "1", "--rate", "1")
+    held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND database = {} AND granted".format(
+        "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    wait_until(lambda: place(world)[2] is None and place(world)[0] >= 1 and world.sql_one(held), "a piece done")
+    world.sql_one(f"SELECT pg_terminate_backend(({held}))")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 69, output
+    assert "terminating connection due to administrator command" in output
+    again = manage("backfill", "posts")
+    assert again.code == 0, again.said
+    assert "going on behind" in again.said
+
+
 def test_a_row_that_is_nested_too_deep_is_refused_alone(world: World) -> None:
     author = world.member()
     posts(world, author, 3)
