@@ -66,6 +66,7 @@ class Runtime:
         self._next_small = 0.0
         self._stopping = False
         self._stop_by = math.inf
+        self._prepared = False
         self._polled = time.monotonic()
         self._reported = time.monotonic()
         self._stored = 0
@@ -76,13 +77,14 @@ class Runtime:
             signal.signal(number, self._ask_to_stop)
         try:
             if settings.HEALTH_PORT:
-                health.serve(settings.HEALTH_HOST, settings.HEALTH_PORT, lambda: self._polled)
+                health.serve(settings.HEALTH_HOST, settings.HEALTH_PORT, self._last_poll)
             patiently(self._sink.prepare, self._ends)
             if self._stopping:
                 return EXIT_CLEAN
             self._check_topics()
             publishing.start(self._sink.name)
             while not self._ends():
+                self._prepared = True
                 self._consume()
             log.info("stopped", consumer=self._sink.name)
         except Halt as error:
@@ -94,6 +96,10 @@ class Runtime:
             log.exception("unexpected")
             return EXIT_UNEXPECTED
         return EXIT_CLEAN
+
+    def _last_poll(self) -> float:
+        """For /healthz. Before the first one it waits for engines, some of which may hang for longer than a poll."""
+        return self._polled if self._prepared else time.monotonic()
 
     def _ask_to_stop(self, number: int, frame: object) -> None:
         log.info("stopping", signal=signal.Signals(number).name)

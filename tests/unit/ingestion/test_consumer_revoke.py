@@ -1,13 +1,16 @@
 """The runtime around a batch under way, with a sink and a client that do as they are told."""
 
+import signal
 import threading
 import time
+from collections.abc import Callable
 
 import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import REGISTRY
 
+from ingestion import health
 from ingestion.batcher import Batcher, Bounds
 from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_DATA_LOSS, EXIT_FENCED, Halt
@@ -122,6 +125,25 @@ def test_to_wait_for_the_batch_under_way_is_no_stall(runtime, sink, settings) ->
     threading.Timer(0.2, sink.allowed.set).start()
     runtime._on_revoke(Client(), [TopicPartition("events", 0)])
     assert runtime._polled >= began
+
+
+def test_to_prepare_for_long_is_no_stall(runtime, sink, settings, monkeypatch) -> None:
+    """Kafka Connect may hang for a minute, and is not even needed."""
+    asked: list[Callable[[], float]] = []
+    seen: list[tuple[float, float]] = []
+
+    def hangs() -> None:
+        began = time.monotonic()
+        seen.append((began, asked[0]()))
+        raise Halt("of this test", EXIT_DATA_LOSS)
+
+    settings.HEALTH_PORT = 1
+    monkeypatch.setattr(health, "serve", lambda host, port, last_poll: asked.append(last_poll))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(sink, "prepare", hangs)
+    assert runtime.run() == EXIT_DATA_LOSS
+    [(began, polled)] = seen
+    assert polled >= began
 
 
 def test_a_partition_that_was_lost_is_given_up_at_once(runtime, sink) -> None:
