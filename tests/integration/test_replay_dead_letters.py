@@ -57,7 +57,7 @@ def replay(*arguments: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_a_mended_message_counts_once_and_the_second_replay_says_so(world: World) -> None:
@@ -71,7 +71,9 @@ def test_a_mended_message_counts_once_and_the_second_replay_says_so(world: World
     assert letters(world, event["event_id"])[0][2] == "waiting"
     assert "1 replayed" in replay(str(number))
     wait_until(lambda: world.stored_events([event["event_id"]]), "the event")
-    assert "0 replayed" in replay(str(number))
+    said = replay(str(number), "999999999999")
+    assert "0 replayed" in said
+    assert f"left alone, as they do not wait or do not match: {number}, 999999999999" in said
     assert letters(world, event["event_id"])[0][2:5:2] == ("replayed", 1)
 
     # Sent once more by hand, behind the state's back: the id is known.

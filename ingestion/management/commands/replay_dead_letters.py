@@ -64,6 +64,9 @@ class Command(BaseCommand):
         if outcome.failed:
             raise CommandError(str(outcome), returncode=1)
         self.stdout.write(self.style.SUCCESS(str(outcome)))
+        if other := set(options["ids"]) - set(ids):
+            named = ", ".join(map(str, sorted(other)))
+            self.stderr.write(self.style.WARNING(f"left alone, as they do not wait or do not match: {named}"))
 
     def bar(self) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
