@@ -42,6 +42,8 @@ class Stream:
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=30, read=120))
+        # As every EventSource asks.
+        headers = {"Accept": "text/event-stream", **(headers or {})}
         self._response = self._http.request("GET", url, headers=headers, preload_content=False, redirect=False)
         self.status, self.headers = self._response.status, self._response.headers
         self.events: list[Event] = []

@@ -7,6 +7,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -52,6 +53,10 @@ class StreamView(APIView):
 
     throttle_classes = [ViewerThrottle]
     throttle_scope = "stream"
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """Readers accept events alone; from here they are led to them, or told why not, which is no event."""
+        return super().perform_content_negotiation(request, force=True)
 
     @extend_schema(
         operation_id="feed_stream",
