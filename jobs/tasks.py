@@ -50,6 +50,8 @@ def register(job: Job, **others: Any) -> Task:
         "retry_backoff": 2,
         "retry_backoff_max": settings.JOB_RETRY_SECONDS,
         "retry_jitter": True,
+        # After a process that was gone before the job was done.
+        "default_retry_delay": settings.JOB_RETRY_SECONDS,
         "soft_time_limit": job.bound + _SOFT_AFTER,
         "time_limit": job.bound + _HARD_AFTER,
         # What staff read is in `JobRun`.

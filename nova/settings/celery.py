@@ -8,6 +8,9 @@ CELERY_BROKER_URL = env.text("REDIS_URL", "")
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 CELERY_TASK_ACKS_LATE = True
+# A run whose process is gone (killed for its memory) is tried as often as one that failed; this is for when Redis does
+# not take the message of the next try.
+CELERY_TASK_RETRY_ON_WORKER_LOST = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = env.whole("JOB_SECONDS", 600, low=10, high=86_400)
 CELERY_TASK_SOFT_TIME_LIMIT = max(5, CELERY_TASK_TIME_LIMIT - 10)

@@ -7,6 +7,7 @@ Each start of a job's function is counted in Redis under `test-job:{queue}:{job}
 """
 
 import os
+import signal
 import time
 
 import django
@@ -54,10 +55,22 @@ def flaky(run: Run) -> Done:
     return Done(1, "the second time it works")
 
 
+def deadly(run: Run) -> Done:
+    """As when the system takes a process away that needs too much memory."""
+    count("deadly")
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
 register(Job(f"test_tick_{QUEUE}", "counts", 2, 60, tick))
 register(Job(f"test_slow_{QUEUE}", "takes longer than the visibility timeout", 60, 60, slow))
 register(
     Job(f"test_flaky_{QUEUE}", "waits longer than the visibility timeout for its second try", 60, 60, flaky),
     retry_backoff=LONG,
     retry_jitter=False,
+)
+register(
+    Job(f"test_deadly_{QUEUE}", "ends its process", 60, 60, deadly),
+    max_retries=1,
+    default_retry_delay=1,
 )

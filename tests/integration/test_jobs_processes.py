@@ -90,6 +90,11 @@ class Celeries:
         """How often the job's function was entered, whatever was noted of it."""
         return int(self._redis.get(f"test-job:{self.queue}:{job}") or 0)
 
+    def is_asked_for(self, number: str) -> bool:
+        """Whether the message of a run waits, or a worker has it."""
+        messages = [*self._redis.lrange(self.queue, 0, -1), *self._redis.hvals("unacked")]
+        return any(number.encode() in message for message in messages)
+
     def _clean(self) -> None:
         like = f"%{self.queue}"
         self._sql.execute("DELETE FROM django_celery_beat_periodictask WHERE task LIKE %s", [like])
@@ -153,3 +158,14 @@ def test_a_worker_that_is_killed_leaves_no_job_stuck(celeries: Celeries) -> None
     celeries.worker()
     celeries.send("slow")
     soon(lambda: sorted(celeries.runs("slow")) == [("died", 0), ("done", 0)], "the next run is done")
+
+
+def test_a_job_that_ends_its_process_each_time_is_given_up(celeries: Celeries) -> None:
+    """It was handed out again at once, for as long as its message lived: for hours, of a nightly job."""
+    celeries.worker()
+    number = celeries.send("deadly")
+    soon(lambda: celeries.started("deadly") >= 2, "it is tried once more")
+    soon(lambda: not celeries.is_asked_for(number), "nobody will try it again")
+    assert celeries.started("deadly") == 2
+    celeries.send("tick")
+    soon(lambda: celeries.started("tick") == 1, "the worker goes on")
