@@ -118,6 +118,8 @@ def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict] | 
     verdict = refused(facts, viewer)
     if verdict is not None:
         return facts, verdict
+    people = _people(post, now, deadline)
+    # Has a deadline of its own.
     gathered = candidates.gather(viewer, now)
     ranking = rank(
         gathered.candidates,
@@ -127,7 +129,7 @@ def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict] | 
         now=now,
         limit=len(gathered.candidates),
     )
-    facts = _complete(facts, gathered, _people(post, now, deadline))
+    facts = _complete(facts, gathered, people)
     limits = Limits(
         settings.FOLLOWEE_HOURS,
         settings.AFFINITY_POST_HOURS,

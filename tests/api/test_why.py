@@ -1,6 +1,7 @@
 """GET /api/feed/why: each reason a post can have to be, or not to be, in a feed."""
 
 from datetime import datetime, timedelta
+from time import sleep
 from uuid import UUID, uuid4
 
 import pytest
@@ -106,6 +107,24 @@ def test_asking_for_what_nobody_knows_is_no_failure_of_clickhouse(client_of, vie
     for _ in range(2 * settings.BREAKER_FAILURES):
         assert client.get(f"/api/feed/why?post={uuid4()}").status_code == 404
     assert breaker.clickhouse.look().after is breaker.State.CLOSED
+
+
+def test_a_ranking_that_takes_its_whole_deadline_leaves_time_for_the_rest(
+    why, feeds: Feeds, viewer: UUID, monkeypatch, settings
+) -> None:
+    """Each of the two has a deadline of its own; what is asked beside the ranking must not wait for it."""
+    gather = candidates.gather
+
+    def slowly(*arguments):
+        known = gather(*arguments)
+        sleep(settings.CLICKHOUSE_DEADLINE)
+        return known
+
+    post = feeds.post(member())
+    why(post)
+    monkeypatch.setattr(candidates, "gather", slowly)
+    assert why(post)["code"] == "no_source"
+    assert breaker.clickhouse.look().failures == 0
 
 
 def test_deleted(why, feeds: Feeds) -> None:
