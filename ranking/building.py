@@ -215,8 +215,10 @@ def _rebuild(viewer: str) -> None:
         if token is None:
             return
         try:
-            generation = snapshot.read(viewer, algorithm=CH, limit=0).generation
-            _made_and_kept(viewer, CH, clock.now(), generation, given=False)
+            kept = snapshot.read(viewer, algorithm=CH, limit=0)
+            # Another may have made it while this waited for its turn.
+            if not (isinstance(kept, Slice) and _serves(viewer, kept)):
+                _made_and_kept(viewer, CH, clock.now(), kept.generation, given=False)
         finally:
             snapshot.unlock(viewer, CH, token)
     except (NovaError, DatabaseError) as error:

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,8 @@ from django.db import connection
 
 from nova.errors import Transient
 from ranking import building, pipeline, snapshot
-from tests.feeds import invalidate
+from tests.client import wait_until
+from tests.feeds import Feeds, invalidate
 
 pytest_plugins = ["tests.ranking_fixtures"]
 
@@ -112,3 +114,19 @@ def test_who_waits_in_vain_for_others_is_answered_in_order_of_time(viewer: UUID,
     assert snapshot.lock(str(viewer), "ch", 60)
     assert pipeline.page(viewer, limit=5).algorithm == "time"
     assert not ranked
+
+
+def test_what_another_made_while_a_rebuild_waited_is_not_made_again(
+    feeds: Feeds, viewer: UUID, ranked: list[int]
+) -> None:
+    """Under load rebuilds wait for their turn, and there each feed would cost two rankings."""
+    old = pipeline.page(viewer, limit=5, now=feeds.now - timedelta(minutes=5))
+    free = threading.Event()
+    for _ in range(2):
+        building._builders().submit(free.wait)
+    assert pipeline.page(viewer, limit=5).snapshot == old.snapshot
+    newer = pipeline.rank(viewer)
+    free.set()
+    wait_until(lambda: str(viewer) not in building._building, "the rebuild had its turn")
+    assert pipeline.page(viewer, limit=5).snapshot == newer
+    assert len(ranked) == 2
