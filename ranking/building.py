@@ -2,12 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache as once
 from time import monotonic, sleep
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -21,6 +22,7 @@ from ranking.merge import rank
 from ranking.scoring import Weights
 from ranking.snapshot import Missing, Slice, Snapshot
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CH = "ch"
@@ -97,8 +99,8 @@ def weights_of(viewer: str, algorithm: str, now: datetime) -> Weights:
 
 
 def _ranked(viewer: str, weights: Weights, now: datetime, until: datetime | None) -> list[Entry]:
-    with _timed("candidates"), place():
-        known = breaker.clickhouse.call(lambda: candidates.gather(viewer, now, until))
+    with _timed("candidates"):
+        known = ask(lambda: candidates.gather(viewer, now, until))
     with _timed("scoring"):
         items = rank(
             known.candidates,
@@ -112,18 +114,24 @@ def _ranked(viewer: str, weights: Weights, now: datetime, until: datetime | None
         return entries.ranked(items, Basis.of(now, weights))
 
 
+def ask(question: Callable[[], T]) -> T:
+    """What ClickHouse answers to a reader, behind its breaker and in one of this process' places. Raises `Transient`
+    when none gets free in time, and as `breaker.Breaker.call` does."""
+    with _place():
+        return breaker.clickhouse.call(question)
+
+
 @once
 def _places() -> threading.BoundedSemaphore:
     return threading.BoundedSemaphore(max(1, settings.CLICKHOUSE_POOL // _CONNECTIONS))
 
 
 @contextmanager
-def place() -> Iterator[None]:
-    """One of as many feeds as this process can ask for at once; raises `Transient` when none gets free in time. When
-    all readers come back together, as after an outage, ClickHouse would else miss every deadline, and what is our own
-    crowd would count as its failure."""
+def _place() -> Iterator[None]:
+    """One of as many as this process can ask at once. When all readers come back together, as after an outage,
+    ClickHouse would else miss every deadline, and what is our own crowd would count as its failure."""
     if not _places().acquire(timeout=settings.CLICKHOUSE_DEADLINE):
-        raise Transient("as many feeds are being made as can be at once")
+        raise Transient("ClickHouse is being asked as much as it can be at once")
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from community import selectors
 from community.models import Follow
 from nova import clock
 from nova.errors import NovaError
-from ranking import authors, breaker, cache, suggestions
+from ranking import authors, building, cache, suggestions
 from ranking.authors import Card
 from ranking.entries import rfc3339
 
@@ -104,7 +104,7 @@ def _trending(value: bytes | None, now: datetime, *, is_needed: bool) -> tuple[l
             # Of another version, as in `_own`.
             log.warning("the trending authors that are kept cannot be read")
     try:
-        rows = breaker.clickhouse.call(lambda: suggestions.find_trending(now, timeout=settings.CLICKHOUSE_DEADLINE))
+        rows = building.ask(lambda: suggestions.find_trending(now, timeout=settings.CLICKHOUSE_DEADLINE))
     except NovaError:
         if is_needed:
             raise

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from community import selectors
 from nova.errors import Transient
-from ranking import authors, breaker, cache, candidates, entries, seen, trending
+from ranking import authors, building, cache, candidates, entries, seen, trending
 from ranking.candidates import Deadline
 from ranking.trending import HotList
 
@@ -81,7 +81,7 @@ def shown(viewer: str, window: str, limit: int, now: datetime) -> Trending:
         if len(chosen) == limit or last < 0 or len(kept) <= last:
             items = (_as_seen(post.item) if post.id in sight else post.item for post in chosen)
             return Trending(window, generated.decode(), tuple(items))
-    return breaker.clickhouse.call(lambda: _worked_out(viewer, window, limit, now))
+    return building.ask(lambda: _worked_out(viewer, window, limit, now))
 
 
 def refresh(window: str, now: datetime) -> int:
@@ -142,7 +142,7 @@ def _visible(viewer: str, posts: Collection[str], now: datetime) -> Collection[s
         return {str(post) for post, author in there.items() if author not in hidden}
     except DatabaseError:
         deadline = settings.CLICKHOUSE_DEADLINE
-        return breaker.clickhouse.call(lambda: candidates.posts_of(posts, viewer, now, deadline))
+        return building.ask(lambda: candidates.posts_of(posts, viewer, now, deadline))
 
 
 def _as_seen(item: bytes) -> bytes:

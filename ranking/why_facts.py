@@ -10,7 +10,7 @@ from django.conf import settings
 
 from community import selectors
 from nova import clickhouse
-from ranking import breaker, building, candidates, queries, trending
+from ranking import building, candidates, queries, trending
 from ranking.candidates import Deadline, Gathered
 from ranking.entries import Entry, rfc3339
 from ranking.explanation import Basis, Explanation
@@ -56,8 +56,7 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
         if entry.id == post:
             return _in_feed(entry, place, known)
     if about.algorithm == building.CH:
-        with building.place():
-            found = breaker.clickhouse.call(lambda: _unranked(viewer, post, now))
+        found = building.ask(lambda: _unranked(viewer, post, now))
         # Not within the call: that there is no such post is an answer of ClickHouse's, no failure.
         if found is None:
             raise NoSuchPost
