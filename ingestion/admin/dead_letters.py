@@ -1,6 +1,7 @@
 """What could not be stored, and sending it again. Acting is a permission of its own: "Can replay dead letters"."""
 
 import json
+from codecs import utf_8_decode
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,8 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import BinaryField, QuerySet
+from django.db.models.functions import Substr
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -24,6 +26,10 @@ from nova.admin import ReadOnly
 # More than this in one request would outlast it; the rest is one more click, or the command.
 MOST_AT_ONCE = 2000
 _SHOWN = 20_000
+# In a list, characters; a character has four bytes at most.
+_BEGINNING = 80
+# Of a message all that may be long.
+_MESSAGE = ("key", "raw", "headers", "decoded")
 _PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; max-width: 100%; margin: 0">{}</pre>'
 
 
@@ -82,12 +88,18 @@ class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("ingestion.replay_deadletter")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
+        """Without the messages, which would be a hundred megabytes in a list: the page of a letter reads its own."""
+        beginning = Substr("raw", 1, 4 * _BEGINNING, output_field=BinaryField())
+        letters: QuerySet[DeadLetter] = super().get_queryset(request).defer(*_MESSAGE)
+        return letters.annotate(beginning=beginning)
+
     # Looking -----------------------------------------------------------------------------------------------------
 
     @admin.display(description="message")
     def payload(self, letter: DeadLetter) -> str:
-        text = _readable(letter.raw)
-        return text if len(text) <= 80 else f"{text[:79]}…"
+        text = _readable(letter.beginning, is_whole=False)  # type: ignore[attr-defined]
+        return text if len(text) <= _BEGINNING else f"{text[: _BEGINNING - 1]}…"
 
     @admin.display(description="replay of")
     def came_from(self, letter: DeadLetter) -> str | SafeString:
@@ -207,6 +219,9 @@ class ReplayAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("outcome", "at")
     list_select_related = ("letter", "by")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Replay]:
+        return super().get_queryset(request).defer(*(f"letter__{name}" for name in _MESSAGE))
+
     @admin.display(description="to")
     def target(self, one: Replay) -> str:
         return _target(one) or "–"
@@ -218,13 +233,13 @@ def _target(one: Replay) -> str:
     return f"{one.target_topic}[{one.target_partition}] @ {one.target_offset}"
 
 
-def _readable(value: Any) -> str:
-    """Bytes as text, or in hex where they are none; a long one is cut."""
+def _readable(value: Any, *, is_whole: bool = True) -> str:
+    """Bytes as text, or in hex where they are none; a long one is cut. is_whole: their last character is, too."""
     if value is None:
         return "(none)"
     raw = bytes(value)
     try:
-        text = raw.decode()
+        text = utf_8_decode(raw, "strict", is_whole)[0]
     except UnicodeDecodeError:
         text = raw[: _SHOWN // 3].hex(" ")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(raw):,} bytes)"
