@@ -216,6 +216,27 @@ def test_a_trending_post_tells_whether_it_is_in_this_feed(page: Page, apps: Apps
     expect(item.locator(".answer")).to_contain_text(f"Yes, at place {place} of ")
 
 
+def test_lists_whose_first_answer_was_lost_are_asked_for_again(page: Page, apps: Apps, world: World) -> None:
+    reader, muted = world.member(), world.member()
+    world.sql("INSERT INTO blocks (blocker_id, blocked_id, kind) VALUES (%s, %s, 'mute')", reader, muted)
+    lists = {"#people": "**/people*", "#hidden-people": "**/hidden"}
+    for address in lists.values():
+        page.route(address, lambda route: route.abort(), times=1)
+    open_as(page, apps, reader)
+    for place in lists:
+        expect(page.locator(f"{place} .people")).to_be_visible()
+
+
+def test_a_page_that_was_loaded_unseen_has_its_lists_when_one_looks(page: Page, apps: Apps, world: World) -> None:
+    """As in a tab that was opened in the background."""
+    page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => !window.seen })")
+    open_as(page, apps, world.member())
+    expect(page.locator("#people")).to_contain_text("Loading")
+    page.evaluate("window.seen = true")
+    expect(page.locator("#people .people")).to_be_visible()
+    expect(page.locator("#hidden-people")).to_have_text("Nobody.")
+
+
 def test_stays_usable_without_clickhouse(page: Page, apps: Apps, world: World, stack: Stack) -> None:
     author, reader = befriended(world)
     post = world.post(author)

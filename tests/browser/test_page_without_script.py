@@ -55,3 +55,10 @@ def test_an_opened_post_that_the_page_does_not_hold_stands_before_it(page: Page,
     world.sql("DELETE FROM posts WHERE id = %s", own)
     page.reload()
     expect(card_of(page, own)).to_contain_text("This post was deleted")
+
+
+def test_lists_that_need_a_script_say_so(page: Page, apps: Apps, world: World) -> None:
+    page.context.new_cdp_session(page).send("Emulation.setScriptExecutionDisabled", {"value": True})
+    open_as(page, apps, world.member())
+    expect(page.locator("#side noscript p")).to_have_text(["This list needs JavaScript."] * 3)
+    expect(page.locator("#side").get_by_text("Loading …").first).to_be_hidden()
