@@ -195,6 +195,33 @@ def test_a_refused_act_is_said_and_the_page_stays(page: Page, apps: Apps, world:
     expect(card_of(page, post)).to_have_count(0)
 
 
+def test_an_act_that_did_not_reach_the_server_is_told_until_one_does(page: Page, apps: Apps, world: World) -> None:
+    author, reader = befriended(world)
+    post = world.post(author)
+    world.wait_in_feed(reader, post)
+    open_as(page, apps, reader)
+    page.route("**/like/*", lambda route: route.abort(), times=1)
+    like = card_of(page, post).get_by_role("button", name="likes")
+    like.click()
+    expect(page.locator("#notice")).to_contain_text("may not have been done")
+    for _ in range(2):  # the page's own rounds, which go well, do not make it forgotten
+        with page.expect_response("**/pulse*"):
+            pass
+    expect(page.locator("#notice")).to_contain_text("may not have been done")
+    expect(like).to_have_attribute("aria-pressed", "false")
+    like.click()
+    expect(like).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#notice")).to_be_empty()
+
+
+def test_a_server_that_was_away_for_a_moment_is_forgotten(page: Page, apps: Apps, world: World) -> None:
+    """As behind a proxy, which answers in its place."""
+    open_as(page, apps, world.member())
+    page.route("**/pulse*", lambda route: route.fulfill(status=502, body="Bad gateway"), times=1)
+    expect(page.locator("#notice")).to_contain_text("This page keeps trying")
+    expect(page.locator("#notice")).to_be_empty()
+
+
 def test_a_trending_post_tells_whether_it_is_in_this_feed(page: Page, apps: Apps, world: World) -> None:
     author, reader = befriended(world)
     text = f"Everybody talks about {uuid4().hex}"

@@ -15,9 +15,9 @@
     htmx.trigger("#feed", "feed:refresh");
   };
 
-  const say = (text) => {
+  const say = (text, kind) => {
     const line = document.createElement("p");
-    line.className = "notice bad";
+    line.className = `notice bad ${kind}`;
     line.textContent = text;
     at("#notice").replaceChildren(line);
   };
@@ -87,11 +87,12 @@
     if ((document.hidden || read) && requestConfig.verb === "get") event.preventDefault();
   });
 
-  // A page without its status line would stop asking; a lost answer is said once and forgotten with the next good one.
-  let lost = false;
-  const failed = () => {
-    lost = true;
-    say("The server does not answer. This page keeps trying.");
+  // A page without its status line would stop asking. What is lost of the page's own rounds is said once and forgotten with
+  // the next good answer; an act that came to nothing is repeated by nobody: it is told until another one succeeds.
+  const acts = (event) => event.detail.requestConfig.verb !== "get";
+  const failed = (event) => {
+    if (acts(event)) say("The server did not answer: this may not have been done. Try again in a moment.", "undone");
+    else if (at("#notice .undone") === null) say("The server does not answer. This page keeps trying.", "lost");
   };
   document.addEventListener("htmx:sendError", failed);
   document.addEventListener("htmx:timeout", failed);
@@ -100,15 +101,10 @@
     // What is not ours to show (a proxy's page, a bare error) never replaces a part of the page.
     if (xhr.status >= 400 && xhr.getResponseHeader("HX-Retarget") === null) {
       event.detail.shouldSwap = false;
-      if (requestConfig.verb !== "get" || xhr.status >= 500) say(`That did not work (${xhr.status}). Try again in a moment.`);
-      else if (requestConfig.elt.id === "pulse") {
-        lost = true;
-        say(`This page is told nothing any more (${xhr.status}). Load it again.`);
-      }
-    } else if (lost) {
-      lost = false;
-      at("#notice").replaceChildren();
-    }
+      if (acts(event)) say(`That did not work (${xhr.status}). Try again in a moment.`, "undone");
+      else if (xhr.status >= 500) failed(event);
+      else if (requestConfig.elt.id === "pulse") say(`This page is told nothing any more (${xhr.status}). Load it again.`, "lost");
+    } else if (at(acts(event) ? "#notice .bad" : "#notice .lost") !== null) at("#notice").replaceChildren();
   });
 
   // The counts of now, as the pulse brought them. Only numbers change: a button must not be replaced under a finger.
