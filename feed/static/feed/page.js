@@ -84,7 +84,8 @@
   document.addEventListener("htmx:beforeRequest", (event) => {
     const { elt, requestConfig } = event.detail;
     const read = elt.querySelector(":scope .place[open]") !== null;
-    if ((document.hidden || read) && requestConfig.verb === "get") event.preventDefault();
+    const closed = elt.matches(".place:not([open])");
+    if ((document.hidden || read || closed) && requestConfig.verb === "get") event.preventDefault();
   });
 
   // A page without its status line would stop asking. What is lost of the page's own rounds is said once and forgotten with
