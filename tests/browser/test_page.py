@@ -332,3 +332,17 @@ def test_a_member_is_found_by_name(page: Page, apps: Apps, world: World) -> None
     page.get_by_label("Whose feed?").fill(name)
     page.locator("#member-results").get_by_role("link", name=name).click()
     page.wait_for_url(f"**/?as={wanted}")
+
+
+def test_enter_in_the_search_for_people_keeps_what_it_found(page: Page, apps: Apps, world: World) -> None:
+    reader, wanted = world.member(), world.member()
+    name = world.sql_one("SELECT display_name FROM users WHERE id = %s", wanted)
+    open_as(page, apps, reader)
+    search = page.get_by_placeholder("Search people")
+    search.fill(name)
+    search.press("Enter")
+    with page.expect_response("**/pulse*"):  # of the page that is there then
+        pass
+    expect(search).to_have_value(name)
+    expect(page.locator("#people").get_by_role("button", name=f"Follow {name}", exact=True)).to_be_visible()
+    expect(page.locator("#people li")).to_have_count(1)
