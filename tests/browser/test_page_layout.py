@@ -1,10 +1,44 @@
 """The page on a small screen, with long names and with names that are written from right to left."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.apps import Apps
 from tests.browser.feeds import befriended, card_of, open_as
 from tests.world import World
+
+PHONE = {"width": 360, "height": 740}
+
+
+def lines_of(text: Locator) -> int:
+    """Into how many lines an element's last text is broken."""
+    return int(
+        text.evaluate(
+            "element => { const range = document.createRange(); range.selectNodeContents(element.lastChild);"
+            " return new Set([...range.getClientRects()].map(box => box.top)).size }"
+        )
+    )
+
+
+def test_what_one_scrolls_to_on_a_phone_stays_there(page: Page, apps: Apps, world: World) -> None:
+    page.set_viewport_size(PHONE)
+    open_as(page, apps, world.member())
+    last = page.locator("#pulse dt", has_text="breaker")
+    expect(last).not_to_be_in_viewport()
+    last.scroll_into_view_if_needed()
+    for _ in range(2):
+        with page.expect_response("**/pulse*") as answered:
+            pass
+        answered.value.finished()
+    expect(last).to_be_in_viewport()
+
+
+def test_a_long_name_leaves_the_page_its_own(page: Page, apps: Apps, world: World) -> None:
+    reader = world.member()
+    world.sql("UPDATE users SET display_name = %s WHERE id = %s", "Donaudampfschifffahrtsgesellschaft", reader)
+    page.set_viewport_size(PHONE)
+    open_as(page, apps, reader)
+    expect(page.locator(".chooser summary")).to_contain_text("Donaudampf")
+    assert lines_of(page.locator(".brand")) == 1
 
 
 def test_a_name_from_right_to_left_does_not_take_the_number_behind_it(page: Page, apps: Apps, world: World) -> None:
