@@ -10,10 +10,11 @@ from tests.world import World
 
 
 def at_unfollow(page: Page, apps: Apps, world: World) -> tuple[UUID, UUID]:
-    """(author, post): a reader's feed with the post, and the focus on the button that unfollows its author."""
+    """(author, post): a reader's feed with the post and one behind it, and the focus on the button that unfollows its
+    author."""
     author, reader = befriended(world)
-    post = world.post(author)
-    world.wait_in_feed(reader, post)
+    post, behind = world.post(author), world.post(author, hours_ago=20)
+    world.wait_in_feed(reader, post, behind)
     open_as(page, apps, reader)
     name = world.sql_one("SELECT username FROM users WHERE id = %s", author)
     card_of(page, post).get_by_role("link", name=name).focus()
@@ -65,3 +66,11 @@ def test_a_feed_is_not_replaced_under_who_walks_it_by_keyboard(page: Page, apps:
     world.post(author)
     expect(page.get_by_role("button", name="1 new post")).to_be_visible()
     expect(card_of(page, post).get_by_role("button", name="Unfollow")).to_be_focused()
+
+
+def test_from_a_post_that_is_deleted_one_goes_on_at_the_next(page: Page, apps: Apps, world: World) -> None:
+    _, post = at_unfollow(page, apps, world)
+    expected = page.locator(f".posts > li:has(#post-{post}) + li article").get_attribute("id")
+    world.sql("DELETE FROM posts WHERE id = %s", post)
+    expect(card_of(page, post)).to_have_count(0)
+    expect(page.locator(f"#{expected}")).to_be_focused()

@@ -108,10 +108,24 @@
     } else if (at(acts(event) ? "#notice .bad" : "#notice .lost") !== null) at("#notice").replaceChildren();
   });
 
+  const standAt = (article) => {
+    article.setAttribute("tabindex", "-1");
+    article.focus({ preventScroll: true });
+  };
+
+  // Who stands in a post that goes away goes on at the one behind it, or before it.
+  const takeAway = (item) => {
+    const articleOf = (other) => other?.querySelector("article");
+    const next = articleOf(item?.nextElementSibling) ?? articleOf(item?.previousElementSibling);
+    const stood = item?.contains(document.activeElement);
+    item?.remove();
+    if (stood && next) standAt(next);
+  };
+
   // The counts of now, as the pulse brought them. Only numbers change: a button must not be replaced under a finger.
   document.addEventListener("htmx:afterSwap", () => {
     for (const [post, numbers] of Object.entries(JSON.parse(at("#pulse")?.dataset.counts ?? "{}"))) {
-      if (Object.keys(numbers).length === 0) at(`#post-${post}`)?.closest("li").remove(); // deleted
+      if (Object.keys(numbers).length === 0) takeAway(at(`#post-${post}`)?.closest("li")); // deleted
       for (const [name, number] of Object.entries(numbers)) {
         const shown = at(`#counts-${post} [data-count="${name}"]`);
         if (shown === null || shown.textContent === String(number)) continue;
@@ -122,11 +136,6 @@
       }
     }
   });
-
-  const standAt = (article) => {
-    article.setAttribute("tabindex", "-1");
-    article.focus({ preventScroll: true });
-  };
 
   // A pressed button may be replaced or gone afterwards. The focus goes to the one that stands in its place, from a post that
   // left to the one behind it, and where there is nothing to go on with, to what is said of the act.
