@@ -133,9 +133,11 @@ def reactions(posts: Collection[UUID]) -> dict[UUID, dict[str, int]]:
     return {post: counted.get(post, {}) for post in posts}
 
 
-def comments(post: UUID, now: datetime) -> Sequence[Said]:
-    """The latest comments, the oldest of them first. Raises OperationalError."""
-    rows = Comment.objects.filter(post=post).select_related("user").order_by("-created_at", "-id")[:MOST_COMMENTS]
-    return [
+def comments(post: UUID, now: datetime) -> tuple[Sequence[Said], int]:
+    """The latest comments, the oldest of them first, and how many came before them. Raises OperationalError."""
+    everything = Comment.objects.filter(post=post)
+    rows = everything.select_related("user").order_by("-created_at", "-id")[:MOST_COMMENTS]
+    said = [
         Said(person(row.user), row.text, age_text((now - row.created_at).total_seconds())) for row in reversed(rows)
     ]
+    return said, max(0, everything.count() - len(said))

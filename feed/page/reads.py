@@ -142,9 +142,11 @@ def detail(member: UUID, post: UUID) -> dict[str, Any]:
     """The context of an opened post: its text and the comments; `known=False` while PostgreSQL does not answer."""
     person = directory.member(member) or stranger(member)
     try:
-        text, comments = selectors.post(post).text, directory.comments(post, clock.now())
+        text = selectors.post(post).text
+        comments, earlier = directory.comments(post, clock.now())
     except directory.DOWN:
         return {"member": person, "post_id": post, "known": False}
     except NotFound:
         return {"member": person, "post_id": post, "known": True, "gone": True}
-    return {"member": person, "post_id": post, "known": True, "text": text, "comments": comments}
+    said = {"comments": comments, "earlier": earlier}
+    return {"member": person, "post_id": post, "known": True, "text": text, **said}

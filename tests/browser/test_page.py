@@ -96,6 +96,18 @@ def test_opening_a_post_is_told_as_a_view(page: Page, apps: Apps, world: World) 
     wait_until(lambda: world.counters(post)["views"] == 1, "the view in ClickHouse")
 
 
+def test_of_many_comments_the_latest_are_shown_and_the_others_told(page: Page, apps: Apps, world: World) -> None:
+    author, reader = befriended(world)
+    post = world.post(author)
+    say(world, world.member(), post, 23)
+    world.wait_in_feed(reader, post)
+    open_as(page, apps, reader)
+    card = card_of(page, post)
+    card.get_by_role("button", name="Open").click()
+    expect(card.locator(".comments li")).to_have_count(20)
+    expect(card.locator(".comments")).to_contain_text("3 earlier ones not shown")
+
+
 def test_muting_takes_an_author_out_at_once_and_undo_brings_them_back(page: Page, apps: Apps, world: World) -> None:
     author, reader = befriended(world)
     post = world.post(author)
