@@ -7,7 +7,8 @@ is then still ours after a restart of the stack, unless another server took it.
 import json
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from embedded.errors import StackError
@@ -16,6 +17,8 @@ from embedded.paths import read_json, write_private
 LOWEST, HIGHEST = 20000, 32000
 WISHES: Mapping[str, range] = {"web": range(8000, 8020)}
 """Ports a person would type; tried in order before any other."""
+SHARED = ("web", "stream")
+"""Granian lets any process of the same user listen beside it (SO_REUSEPORT), for the sake of its workers."""
 
 
 def is_free(port: int) -> bool:
@@ -27,6 +30,22 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def held(chosen: Mapping[str, int]) -> Iterator[None]:
+    """Let nobody else find a shared port free, from its choice on and not only once its server listens: two stacks
+    that start together would share it, each answering half of the other's requests."""
+    with ExitStack() as stack:
+        for port in (chosen[name] for name in SHARED if name in chosen):
+            # Bound and not listening: it is given no connection.
+            holder = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            try:
+                holder.bind(("127.0.0.1", port))
+            except OSError:
+                raise StackError(f"port {port} was taken just now", "Try again: others are chosen then.") from None
+        yield
 
 
 def answers(port: int, *, timeout: float = 0.5) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from embedded.errors import StackError
+from embedded.ports import held
 from embedded.process import boot_id, rotate
 from embedded.record import Record, clean, describe, myself
 from embedded.stack import Plan
@@ -103,7 +104,7 @@ class Runner:
 
         Whatever happens, no process is left when this returns.
         """
-        with Signals() as signals:
+        with Signals() as signals, held(self.plan.ports):
             try:
                 self._enter("starting")
                 if self.supervisor.start(signals.go_on):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from embedded import jars, preflight
+from embedded import jars, ports, preflight
 from embedded.errors import StackError
 from embedded.paths import ROOT
 from embedded.process import boot_id, family, send
@@ -157,6 +157,7 @@ def start_stack(
         ending.enter_context(lock(folder))
         tidy(folder)
         laid_out = shape(plan(folder, apps=apps, demo=demo))
+        ending.enter_context(ports.held(laid_out.ports))
         supervisor = Supervisor(laid_out.services, folder / "log", lambda: _write(record, supervisor))
         record = Record(
             state="test", var=str(folder), boot=boot_id(), supervisor=myself(), ports=laid_out.ports, env=laid_out.env

@@ -42,3 +42,24 @@ def test_answers_tells_a_server_from_a_free_port(taken: socket.socket) -> None:
     assert ports.answers(port)
     taken.close()
     assert not ports.answers(port)
+
+
+def listener(port: int) -> socket.socket:
+    """A server as granian makes it."""
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    server.bind(("127.0.0.1", port))
+    server.listen()
+    return server
+
+
+def test_two_stacks_that_start_together_share_no_port(tmp_path: Path) -> None:
+    """Each chose its ports before the other's web server listened, and both then listened on the same one."""
+    first = ports.assign(ports.SHARED, tmp_path / "first.json")
+    with ports.held(first):
+        second = ports.assign(ports.SHARED, tmp_path / "second.json")
+        assert not set(first.values()) & set(second.values())
+        with listener(first["web"]) as server, socket.create_connection(("127.0.0.1", first["web"]), timeout=5):
+            server.settimeout(5)
+            server.accept()[0].close()
+    assert ports.is_free(first["stream"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import cli
+from embedded import cli, ports
 from embedded.process import Identity, boot_id
 from embedded.record import Record
 from embedded.runner import Runner
@@ -42,6 +42,20 @@ def test_a_full_disk_ends_nothing_and_hinders_no_stop(tmp_path: Path, monkeypatc
     assert part.restarts == 1
     assert part.state == "stopped"
     assert part.process.wait(5) is not None
+
+
+def test_the_ports_of_a_stack_are_its_own_while_it_runs(tmp_path: Path) -> None:
+    chosen = ports.assign(("web",), tmp_path / "ports.json")
+    runner = Runner(Plan(tmp_path, [Fake("part")], chosen, {}))
+    free = []
+
+    def look() -> None:
+        free.append(ports.is_free(chosen["web"]))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    runner.run(on_up=look)
+    assert free == [False]
+    assert ports.is_free(chosen["web"])
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
