@@ -272,7 +272,7 @@ def _run(given: argparse.Namespace) -> int:
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not command:
         raise StackError("run needs a command", "For example: python -m embedded run -- python manage.py shell")
-    if given.planned:
+    if given.planned and not Record.read(default_var()).supervisor_alive():
         env = plan(default_var()).env
     elif record := running_record():
         env = record.env

@@ -128,3 +128,23 @@ def test_up_waits_for_a_stack_that_another_one_starts(
     threading.Timer(0.5, record_of(another, tmp_path, "up").write).start()
     assert cli.main(["up"]) == 0
     assert "already up" in capsys.readouterr().out
+
+
+def test_what_would_run_is_what_runs(
+    another: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan beside it finds its ports taken: it named others, and they were those of the next start."""
+    record = record_of(another, tmp_path, "up")
+    record.env = {"STREAM_URL": "http://127.0.0.1:1"}
+    record.write()
+    given = []
+
+    def become(program: str, command: list[str], env: dict[str, str]) -> None:
+        given.append(env["STREAM_URL"])
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execvpe", become)
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--planned", "--", "env"])
+    assert given == ["http://127.0.0.1:1"]
+    assert not (tmp_path / "ports.json").exists()
