@@ -15,7 +15,7 @@ from uuid import UUID
 
 import urllib3
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -28,6 +28,7 @@ from nova.management.commands.issue_token import check_issuer, issue
 
 _POLL_SECONDS = 0.01
 _GIVE_UP_SECONDS = 30
+_TRIES_TO_FORGET = 20
 
 
 class _Api:
@@ -106,7 +107,7 @@ class Command(BaseCommand):
                     "event_to_count": self._events(api, viewer, authors[0], tries, console),
                 }
         finally:
-            User.objects.filter(username__startswith=name).delete()
+            _forget(name)
         table = Table("path", "p50 ms", "p95 ms", "tries")
         for path, figure in figures.items():
             table.add_row(path.replace("_", " "), str(figure["p50_ms"]), str(figure["p95_ms"]), str(tries))
@@ -155,6 +156,18 @@ def _insert_post(author: User, text: str) -> UUID:
         row = cursor.fetchone()
     assert row is not None
     return UUID(str(row[0]))
+
+
+def _forget(name: str) -> None:
+    """Delete the members whose names begin with `name`, and all that is theirs."""
+    for left in reversed(range(_TRIES_TO_FORGET)):
+        try:
+            User.objects.filter(username__startswith=name).delete()
+            return
+        except IntegrityError:
+            # A living community likes and follows them to the last moment: what came in between goes the next time.
+            if not left:
+                raise
 
 
 def _stored_posts(posts: list[UUID]) -> int:
