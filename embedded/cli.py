@@ -35,6 +35,8 @@ EXIT_CODES = """exit codes:
 
 NOVA_VAR chooses the data folder (default: var); each folder is a stack of its own."""
 STOP_SECONDS = 90.0
+# As long as a single step of a start may take.
+SETTLE_SECONDS = 600.0
 # What is wrong with a folder, and not with us.
 _NO_PLACE = (
     *(errno.EEXIST, errno.ENOTDIR, errno.EACCES, errno.EPERM),
@@ -114,12 +116,17 @@ def _up(given: argparse.Namespace) -> int:
 
 
 def _settled(var: Path) -> Record:
-    """What runs here, once whoever is just starting or stopping it has done so."""
+    """What runs here, once whoever is just starting or stopping it has done so. Raises StackError when that takes too
+    long."""
     record = Record.read(var)
     if record.supervisor_alive() and record.state != "up":
+        until = time.monotonic() + SETTLE_SECONDS
         with StartView(console) as view:
             view.take_as_said(record)
             while record.supervisor_alive() and record.state != "up":
+                if time.monotonic() > until:
+                    said = f"the stack in {var} is still {record.state} after {SETTLE_SECONDS:.0f} s"
+                    raise StackError(said, "make status shows what it waits for, make down stops it")
                 view.show(record)
                 time.sleep(0.1)
                 record = Record.read(var)

@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from embedded.stack import Plan
 from embedded.supervisor import Supervisor
 
 log = logging.getLogger("embedded")
+
+WRITE_AGAIN = 1.0
+"""Seconds until what could not be written is tried again."""
 
 
 @contextmanager
@@ -74,20 +78,28 @@ class Runner:
             state="starting", var=str(plan.var), boot=boot_id(), supervisor=myself(), ports=plan.ports, env=plan.env
         )
         self._on_record = on_record
-        self._written = False
+        self._written, self._behind, self._again = False, False, 0.0
         self.supervisor = Supervisor(plan.services, plan.var / "log", self._write)
 
     def _write(self) -> None:
         self.record.parts = {unit.name: describe(unit) for unit in self.supervisor.units.values()}
         try:
             self.record.write()
+            self._behind = False
         except OSError as error:
             # Without any record nobody would find what runs. Later a full disk must not end it, nor hinder its end.
             if not self._written:
                 raise
-            log.warning("stack.json could not be written: %s", error)
+            if not self._behind:
+                log.warning("stack.json could not be written: %s", error)
+            self._behind, self._again = True, time.monotonic() + WRITE_AGAIN
         self._written = True
         self._on_record(self.record)
+
+    def _catch_up(self) -> None:
+        """Write what could not be written, as soon as it can: whoever waits for this stack waits for that."""
+        if self._behind and time.monotonic() >= self._again:
+            self._write()
 
     def _enter(self, state: str, message: str = "") -> None:
         self.record.state, self.record.message = state, message
@@ -104,13 +116,18 @@ class Runner:
 
         Whatever happens, no process is left when this returns.
         """
+
+        def look() -> None:
+            self._catch_up()
+            each()
+
         with Signals() as signals, held(self.plan.ports):
             try:
                 self._enter("starting")
                 if self.supervisor.start(signals.go_on):
                     self._enter("up")
                     on_up()
-                    self.supervisor.watch(signals.go_on, each)
+                    self.supervisor.watch(signals.go_on, look)
             except StackError as error:
                 self._finish("failed", str(error))
                 raise

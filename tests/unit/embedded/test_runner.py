@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from embedded.process import Identity, boot_id
 from embedded.record import Record
 from embedded.runner import Runner
 from embedded.stack import Plan
+from embedded.view import StartView
 from tests.client import wait_until
 from tests.unit.embedded.test_supervisor import Fake
 
@@ -92,6 +92,29 @@ def test_a_demo_that_was_suspended_is_stopped_as_any(tmp_path: Path, monkeypatch
         assert demo.wait(5) == 7
 
 
+def test_what_a_full_disk_kept_from_being_said_is_said_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it is up, for one: a second make up waits for that."""
+    runner = Runner(Plan(tmp_path, [Fake("part")], {}, {}))
+    write, refused, seen = Record.write, [], []
+
+    def full_once_up(record: Record) -> None:
+        if record.state == "up" and not refused:
+            refused.append(record.state)
+            _full(record)
+        write(record)
+
+    def each() -> None:
+        seen.append(Record.read(tmp_path).state)
+        if "up" in seen or len(seen) > 50:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Record, "write", full_once_up)
+    monkeypatch.setattr("embedded.runner.WRITE_AGAIN", 0.0, raising=False)
+    runner.run(each=each)
+    assert refused
+    assert "up" in seen
+
+
 @pytest.fixture
 def another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is taken for the supervisor of this folder."""
@@ -109,6 +132,18 @@ def record_of(process: subprocess.Popen[bytes], var: Path, state: str) -> Record
     return Record(state, var=str(var), boot=boot_id(), supervisor=supervisor, ports={"web": 8000}, parts=parts)
 
 
+def at_its_first_look(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Whoever waits for another one's stack looks at it again and again: `act` comes after the first time."""
+    looks = []
+
+    def show(view: StartView, record: Record) -> None:
+        looks.append(record.state)
+        if len(looks) == 1:
+            act()
+
+    monkeypatch.setattr(StartView, "show", show)
+
+
 def test_up_waits_for_a_stack_that_is_being_stopped_and_starts_it_again(
     another: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,18 +151,37 @@ def test_up_waits_for_a_stack_that_is_being_stopped_and_starts_it_again(
     monkeypatch.setattr(cli, "prepare", lambda var, console: None)
     monkeypatch.setattr(cli, "_background", lambda var, options: started.append(another.poll()) or 0)
     record_of(another, tmp_path, "stopping").write()
-    threading.Timer(0.5, another.kill).start()
+    at_its_first_look(monkeypatch, another.kill)
     assert cli.main(["up"]) == 0
     assert started == [-signal.SIGKILL]
 
 
 def test_up_waits_for_a_stack_that_another_one_starts(
-    another: subprocess.Popen[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    another: subprocess.Popen[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     record_of(another, tmp_path, "starting").write()
-    threading.Timer(0.5, record_of(another, tmp_path, "up").write).start()
+    at_its_first_look(monkeypatch, record_of(another, tmp_path, "up").write)
     assert cli.main(["up"]) == 0
     assert "already up" in capsys.readouterr().out
+    assert Record.read(tmp_path).state == "up"
+
+
+def test_up_does_not_wait_for_ever(
+    another: subprocess.Popen[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli, "prepare", lambda var, console: None)
+    monkeypatch.setattr(cli, "_background", lambda var, options: 0)
+    record_of(another, tmp_path, "starting").write()
+    monkeypatch.setattr(cli, "SETTLE_SECONDS", -1.0, raising=False)
+    at_its_first_look(monkeypatch, another.kill)  # or nothing would end it
+    assert cli.main(["up"]) == 1
+    assert "make down" in capsys.readouterr().err
 
 
 def test_what_would_run_is_what_runs(
