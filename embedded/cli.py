@@ -20,7 +20,7 @@ from embedded.process import Identity, send
 from embedded.record import Record, clean
 from embedded.runner import Runner, lock, log_to_file
 from embedded.service import http_ok
-from embedded.stack import ENGINES, plan
+from embedded.stack import ENGINES, MADE_HERE, plan
 from embedded.start import checked_plan, prepare, say_tidy, where
 from embedded.unprivileged import STAGING
 from embedded.view import StartView, table
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--engines-only", action="store_true", help="PostgreSQL, Redis, ClickHouse, Kafka and Connect only")
     up.set_defaults(act=_up)
     down = commands.add_parser("down", help="stop everything; safe to call twice")
-    down.add_argument("--wipe", action="store_true", help="also delete the data folder")
+    down.add_argument("--wipe", action="store_true", help="also delete its data")
     down.set_defaults(act=_down)
     status = commands.add_parser("status", help="a table of all parts")
     status.set_defaults(act=_status)
@@ -220,10 +220,8 @@ def _wipe(var: Path) -> None:
     staging = var / STAGING
     if staging.is_symlink():
         shutil.rmtree(staging.resolve(), ignore_errors=True)
-    for entry in var.iterdir():
-        if entry.name == "packages":
-            continue  # downloads, which every stack of this clone uses
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    for entry in (var / name for name in MADE_HERE):
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink(missing_ok=True)
     console.print(f"deleted the data in {var}")
 
 

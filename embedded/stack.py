@@ -12,12 +12,18 @@ from embedded.engines import clickhouse, connect, kafka, postgres, redis
 from embedded.errors import StackError
 from embedded.record import MARK
 from embedded.service import Outside, Service
+from embedded.unprivileged import STAGING
 
 PORTS = (
     *("web", "postgres", "redis", "clickhouse", "clickhouse-http", "kafka", "kafka-controller", "connect"),
     *("stream", "events-consumer", "cdc-consumer"),
 )
 
+MADE_HERE = (
+    *("postgres", "postgres.role", STAGING, "redis", "clickhouse", "kafka", "connect", "static", "metrics", "log"),
+    *("secrets.json", "ports.json", "stack.json", "simulation.json", "lock"),
+)
+"""What a stack makes in its data folder. What else lies there, as downloads or other stacks, is not its own."""
 
 ENGINES: dict[str, tuple[str, Callable[[str], bool]]] = {
     "postgres": ("DATABASE_URL", postgres.answers),

@@ -13,8 +13,8 @@ import pytest
 from embedded import cli, ports
 from embedded.process import Identity, boot_id
 from embedded.record import Record
-from embedded.runner import Runner
-from embedded.stack import Plan
+from embedded.runner import Runner, lock
+from embedded.stack import ENGINES, Plan, plan
 from embedded.view import StartView
 from tests.client import wait_until
 from tests.unit.embedded.test_supervisor import Fake
@@ -202,3 +202,18 @@ def test_what_would_run_is_what_runs(
         cli.main(["run", "--planned", "--", "env"])
     assert given == ["http://127.0.0.1:1"]
     assert not (tmp_path / "ports.json").exists()
+
+
+def test_only_what_a_stack_made_is_wiped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever chose a folder with other things in it, as their home, lost all of them."""
+    monkeypatch.setenv("NOVA_VAR", str(tmp_path))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "letter.txt").touch()
+    plan(tmp_path, demo=True)
+    for name in (*ENGINES, "static", "metrics", "log"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    Record("stopped", var=str(tmp_path)).write()
+    with lock(tmp_path):
+        pass
+    assert cli.main(["down", "--wipe"]) == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["letter.txt", "photos"]
