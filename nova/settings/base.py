@@ -1,5 +1,6 @@
 """Django itself: applications, middleware, hosts, security."""
 
+import re
 from pathlib import Path
 
 from nova.settings import env
@@ -11,8 +12,11 @@ DEMO = env.flag("DEMO", False)
 SECRET_KEY = env.secret("DJANGO_SECRET_KEY", hint="a random text of 50 characters or more", shortest=50)
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS")
-if any("://" not in origin for origin in CSRF_TRUSTED_ORIGINS):
-    env.problem("CSRF_TRUSTED_ORIGINS", "has one without a scheme. Set it to https://HOST, several separated by commas")
+if not all(re.fullmatch(r"https?://[^/]+", origin) for origin in CSRF_TRUSTED_ORIGINS):
+    # Django compares what it has with what browsers send, which has no path, not even an end of /.
+    env.problem("CSRF_TRUSTED_ORIGINS", "has one that is no origin. Set it to https://HOST, or several with commas")
+if any(re.search(r"/|[^:]:\d+$", host) for host in ALLOWED_HOSTS):
+    env.problem("ALLOWED_HOSTS", "has one with a scheme, a port or a path. Set it to names alone, separated by commas")
 if "*" in ALLOWED_HOSTS and not DEBUG:
     env.problem("ALLOWED_HOSTS", "is '*'. Set it to the host names that clients use, separated by commas")
 

@@ -1,5 +1,6 @@
 """PostgreSQL: the truth about the community, the consumers' ledger and the dead letters."""
 
+import re
 from urllib.parse import parse_qsl, unquote
 
 from nova.postgres import ImpatientConnection
@@ -58,5 +59,7 @@ if CDC_DATABASE_URL:
 else:
     CDC_DATABASE_URL = env.text("DATABASE_URL", "")
 CDC_SLOT = env.text("CDC_SLOT", "nova_cdc")
+if not re.fullmatch(r"[a-z0-9_]{1,63}", CDC_SLOT):
+    env.problem("CDC_SLOT", "is no name of a replication slot. Set it to small letters, digits and _, 63 at most")
 CDC_PUBLICATION = "nova_cdc"
 CDC_CONNECTOR = env.text("CDC_CONNECTOR", "nova-community")

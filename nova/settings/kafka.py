@@ -1,15 +1,23 @@
 """Kafka and Kafka Connect: the broker between what happens and what is counted."""
 
+import re
 from pathlib import Path
 
 from nova.settings import env
 
+_HINT = "HOST:9092, several separated by commas"
+# What librdkafka reads otherwise than it looks: of a port that is none it takes the lower bits, of a word 0.
+_SERVER = re.compile(r"(?:(?:SASL_)?(?:PLAINTEXT|SSL)://)?(?:[\w.-]+|\[[\da-f:.]+\])(?::(\d{1,5}))?", re.IGNORECASE)
+
 KAFKA = {
-    "bootstrap.servers": env.text("KAFKA_BOOTSTRAP_SERVERS", hint="HOST:9092, several separated by commas"),
+    "bootstrap.servers": env.text("KAFKA_BOOTSTRAP_SERVERS", hint=_HINT),
     "security.protocol": env.choice(
         "KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
     ),
 }
+_servers = [_SERVER.fullmatch(server.strip()) for server in KAFKA["bootstrap.servers"].split(",")]
+if KAFKA["bootstrap.servers"] and not all(server and 0 < int(server[1] or 9092) < 65_536 for server in _servers):
+    env.problem("KAFKA_BOOTSTRAP_SERVERS", f"names one that is no HOST:PORT. Set it to {_HINT}")
 for _name, _key in (
     ("KAFKA_SASL_MECHANISM", "sasl.mechanism"),
     ("KAFKA_SASL_USERNAME", "sasl.username"),

@@ -6,7 +6,7 @@ from nova.settings import env
 
 _HINT = "redis://:PASSWORD@HOST:6379/0"
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss"), hint=_HINT).geturl()
-REDIS_CACHE_URL = env.url("REDIS_CACHE_URL", REDIS_URL or None, schemes=("redis", "rediss"), hint=_HINT).geturl()
+REDIS_CACHE_URL = env.url("REDIS_CACHE_URL", REDIS_URL, schemes=("redis", "rediss"), hint=_HINT).geturl()
 for _name in ("REDIS_URL", "REDIS_CACHE_URL"):
     _number = urlsplit(env.text(_name, "")).path.strip("/")
     if _number and not _number.isdecimal():

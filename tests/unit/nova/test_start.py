@@ -73,7 +73,15 @@ def test_a_value_that_begins_with_a_dollar_is_taken_as_it_stands() -> None:
         ("REDIS_CACHE_URL", "redis://127.0.0.1:1/abc", {}),
         ("KAFKA_SASL_MECHANISM", "", {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}),
         ("KAFKA_SSL_CA", "/nowhere/ca.pem", {"KAFKA_SECURITY_PROTOCOL": "SSL"}),
+        ("KAFKA_BOOTSTRAP_SERVERS", "broker.example:port", {}),
+        ("KAFKA_BOOTSTRAP_SERVERS", "a.example:9092,http://b.example:9092", {}),
+        ("KAFKA_BOOTSTRAP_SERVERS", "broker.example:99999", {}),
         ("CSRF_TRUSTED_ORIGINS", "https://a.example,example.com", {}),
+        ("CSRF_TRUSTED_ORIGINS", "https://a.example/", {}),
+        ("ALLOWED_HOSTS", "https://a.example", {}),
+        ("ALLOWED_HOSTS", "a.example,b.example:8000", {}),
+        ("ALLOWED_HOSTS", "[::1]:8000", {}),
+        ("CDC_SLOT", "Nova-CDC", {}),
         ("SNAPSHOT_SOFT_SECONDS", "900", {}),
     ],
 )
@@ -82,6 +90,28 @@ def test_what_no_part_could_use_is_named_at_the_start(name: str, value: str, bes
     given = {**os.environ, **beside, name: value}
     refused = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
     assert (refused.returncode, f"- {name}: " in refused.stderr) == (1, True), refused.stderr
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"KAFKA_BOOTSTRAP_SERVERS": "a.example:9092, b.example,SASL_SSL://c.example:9093,10.0.0.1:9092,[::1]:9092"},
+        {"ALLOWED_HOSTS": "a.example,.b.example,10.0.0.1,[::1]"},
+        {"CSRF_TRUSTED_ORIGINS": "https://a.example,https://*.b.example,http://localhost:8000,http://[::1]:8000"},
+    ],
+)
+def test_what_can_be_used_is(given: dict[str, str]) -> None:
+    start = [sys.executable, "-c", "import django; django.setup()"]
+    found = subprocess.run(start, capture_output=True, text=True, timeout=60, env={**os.environ, **given})
+    assert found.returncode == 0, found.stderr
+
+
+def test_a_cache_is_not_asked_for_where_the_other_redis_is_wrong() -> None:
+    start = [sys.executable, "-c", "import django; django.setup()"]
+    given = {**os.environ, "REDIS_URL": "nonsense", "REDIS_CACHE_URL": ""}
+    refused = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
+    assert "- REDIS_URL: " in refused.stderr
+    assert "REDIS_CACHE_URL" not in refused.stderr
 
 
 def test_options_of_the_database_drop_no_time_limit() -> None:
