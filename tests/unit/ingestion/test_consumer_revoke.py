@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import REGISTRY
 
-from ingestion import health
+from ingestion import health, turns
 from ingestion.batcher import Batcher, Bounds
 from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_DATA_LOSS, EXIT_FENCED, Halt
@@ -46,6 +46,7 @@ class Client:
 
     def __init__(self) -> None:
         self.unassigned: list[TopicPartition] = []
+        self.paused: list[int] = []
         self.asked: list[int] = []
 
     def poll(self, wait: float) -> Message:
@@ -60,10 +61,11 @@ class Client:
         raise KafkaException(KafkaError(KafkaError._STATE))
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        pass
+        self.paused += [one.partition for one in partitions]
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        pass
+        for one in partitions:
+            self.paused.remove(one.partition)
 
     def get_watermark_offsets(self, where: TopicPartition, *, cached: bool) -> tuple[int, int]:
         return 0, 0
@@ -155,6 +157,17 @@ def test_a_partition_that_was_lost_is_given_up_at_once(runtime, sink) -> None:
     assert held.gone.is_set()
     assert not held.part.alive
     sink.allowed.set()
+
+
+@pytest.mark.parametrize("way", ["_on_revoke", "_on_lost"])
+def test_no_pause_outlasts_the_assignment(runtime, way: str) -> None:
+    """The client keeps it, and reads nothing of the partition when that comes back."""
+    rested, client = hold(runtime, range(0)), Client()
+    hold(runtime, range(0), number=1)
+    turns.give(client, runtime._held.values(), [rested])  # type: ignore[arg-type]
+    assert client.paused == [0]
+    getattr(runtime, way)(client, [TopicPartition("events", 0), TopicPartition("events", 1)])
+    assert client.paused == []
 
 
 def test_no_metric_speaks_of_a_partition_that_went(runtime, sink, monkeypatch) -> None:
