@@ -112,7 +112,11 @@ def _up(given: argparse.Namespace) -> int:
         where(running, console)
         return 0
     prepare(var, console)
-    return _background(var, [] if apps else ["--engines-only"])
+    record = _background(var, [] if apps else ["--engines-only"])
+    if record is None:
+        return _up(given)
+    where(record, console)
+    return 0
 
 
 def _settled(var: Path) -> Record:
@@ -133,8 +137,9 @@ def _settled(var: Path) -> Record:
     return record
 
 
-def _background(var: Path, options: list[str]) -> int:
-    """Start a supervisor of its own session and watch its record until the stack is up or has failed."""
+def _background(var: Path, options: list[str]) -> Record | None:
+    """Start a supervisor of its own session and watch its record until the stack is up; None when another start was
+    quicker. Raises StackError when it fails."""
     (var / "log").mkdir(parents=True, exist_ok=True)
     log = var / "log" / "supervisor.log"
     before = log.stat().st_size if log.exists() else 0
@@ -158,9 +163,11 @@ def _background(var: Path, options: list[str]) -> int:
                 if record.supervisor.get("pid") == daemon.pid:
                     view.show(record)
                     if record.state == "up":
-                        break
+                        return record
                     if record.state == "failed" and ended:
                         raise StackError(record.message)
+                if ended and record.supervisor_alive():
+                    return None
                 if ended:
                     said = log.read_bytes()[before:].decode(errors="replace").splitlines()[-10:]
                     raise StackError("the supervisor ended before the stack was up", "\n".join(said))
@@ -169,8 +176,6 @@ def _background(var: Path, options: list[str]) -> int:
         daemon.terminate()
         daemon.wait()
         raise
-    where(record, console)
-    return 0
 
 
 def _foreground(var: Path, *, apps: bool) -> int:

@@ -149,7 +149,8 @@ def test_up_waits_for_a_stack_that_is_being_stopped_and_starts_it_again(
 ) -> None:
     started = []
     monkeypatch.setattr(cli, "prepare", lambda var, console: None)
-    monkeypatch.setattr(cli, "_background", lambda var, options: started.append(another.poll()) or 0)
+    monkeypatch.setattr(cli, "where", lambda record, console: None)
+    monkeypatch.setattr(cli, "_background", lambda var, options: started.append(another.poll()) or Record())
     record_of(another, tmp_path, "stopping").write()
     at_its_first_look(monkeypatch, another.kill)
     assert cli.main(["up"]) == 0
@@ -169,6 +170,20 @@ def test_up_waits_for_a_stack_that_another_one_starts(
     assert Record.read(tmp_path).state == "up"
 
 
+def test_up_waits_for_a_stack_that_another_one_began_to_start_just_before(
+    another: subprocess.Popen[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It has the folder, and was not heard of yet when we looked."""
+    monkeypatch.setattr(cli, "prepare", lambda var, console: record_of(another, tmp_path, "starting").write())
+    at_its_first_look(monkeypatch, record_of(another, tmp_path, "up").write)
+    with lock(tmp_path):
+        assert cli.main(["up"]) == 0
+    assert "already up" in capsys.readouterr().out
+
+
 def test_up_does_not_wait_for_ever(
     another: subprocess.Popen[bytes],
     tmp_path: Path,
@@ -176,7 +191,7 @@ def test_up_does_not_wait_for_ever(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(cli, "prepare", lambda var, console: None)
-    monkeypatch.setattr(cli, "_background", lambda var, options: 0)
+    monkeypatch.setattr(cli, "_background", lambda var, options: Record())
     record_of(another, tmp_path, "starting").write()
     monkeypatch.setattr(cli, "SETTLE_SECONDS", -1.0, raising=False)
     at_its_first_look(monkeypatch, another.kill)  # or nothing would end it
