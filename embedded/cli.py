@@ -155,6 +155,8 @@ def _background(var: Path, options: list[str]) -> Record | None:
             stderr=output,
             start_new_session=True,
         )
+    # Ended in either way, it leaves nothing behind.
+    until_now = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with StartView(console) as view:
             while True:
@@ -176,6 +178,8 @@ def _background(var: Path, options: list[str]) -> Record | None:
         daemon.terminate()
         daemon.wait()
         raise
+    finally:
+        signal.signal(signal.SIGTERM, until_now)
 
 
 def _foreground(var: Path, *, apps: bool) -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -232,3 +233,24 @@ def test_only_what_a_stack_made_is_wiped(tmp_path: Path, monkeypatch: pytest.Mon
         pass
     assert cli.main(["down", "--wipe"]) == 0
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["letter.txt", "photos"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_that_is_ended_ends_what_it_started(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, start = [], subprocess.Popen
+
+    def supervisor(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(["sleep", "60"], **options))
+        return started[0]
+
+    monkeypatch.setenv("NOVA_VAR", str(tmp_path))
+    monkeypatch.setattr(cli, "prepare", lambda var, console: None)
+    monkeypatch.setattr(cli.subprocess, "Popen", supervisor)
+    monkeypatch.setattr(cli.time, "sleep", lambda seconds: os.kill(os.getpid(), number))
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("it was ended, and nothing else"))
+    try:
+        assert cli.main(["up"]) == 130
+        assert started[0].poll() == -signal.SIGTERM
+    finally:
+        started[0].kill()
+        assert signal.signal(signal.SIGTERM, before) is not signal.default_int_handler
