@@ -244,10 +244,3 @@ def _guarded(part: Partition, **values: Any) -> None:
 def _keep(letters: Sequence[DeadLetter]) -> None:
     if letters:
         DeadLetter.objects.bulk_create(letters, batch_size=500, ignore_conflicts=True)
-
-
-def progressed(consumer: str) -> bool:
-    """Has this consumer ever stored anything, or begun to?"""
-    with answering():
-        rows = Offset.objects.filter(consumer=consumer)
-        return rows.filter(next_offset__gt=0).exists() or rows.exclude(pending_lo=None).exists()
