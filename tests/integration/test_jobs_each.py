@@ -15,6 +15,7 @@ from django_celery_results.models import TaskResult
 from prometheus_client import generate_latest
 
 from community.models import Follow
+from ingestion import topics_admin
 from ingestion.models import DeadLetter, Offset, Replay
 from jobs import drift, lock, runner
 from jobs.models import JobRun, JobState, Outcome
@@ -149,6 +150,7 @@ def test_the_watch_misses_the_slot(feeds: Feeds, settings) -> None:
 def test_the_watch_reads_a_slot_and_the_lag(feeds: Feeds, settings) -> None:
     settings.CDC_SLOT = f"test_{uuid4().hex[:8]}"
     settings.WATCH_LAG = 1000
+    topics_admin.create()
     # A partition whose end Kafka cannot tell; and a topic that is no more, of which nothing is left to read.
     for topic, topic_id in ((topics.EVENTS, kafka.topic_ids(topics.EVENTS)[topics.EVENTS]), (f"gone-{uuid4()}", "x")):
         Offset.objects.create(

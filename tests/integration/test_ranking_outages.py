@@ -11,7 +11,7 @@ from ingestion import effects
 from nova import clock, generations, redis
 from nova.errors import Transient
 from nova.hidings import Hiding
-from ranking import authors, breaker, building, cache, discover, pipeline, snapshot
+from ranking import authors, breaker, building, cache, discover, pipeline, snapshot, suggestions
 from ranking.breaker import State
 from tests.feeds import Feeds, ids, invalidate, member
 
@@ -126,6 +126,7 @@ def test_a_crowd_of_readers_is_no_failure_of_clickhouse(community, monkeypatch) 
 def test_so_it_is_with_those_who_ask_what_is_trending(community, monkeypatch) -> None:
     """After Redis was emptied nothing is kept until the job's next run, an hour later for the week."""
     viewer, _ = community
+    redis.cache().delete("hot:posts:7d", "hot:posts:7d:items", suggestions.TRENDING)
     places = threading.BoundedSemaphore(1)
     monkeypatch.setattr(building, "_places", lambda: places)
     asks = (lambda: pipeline.trending(viewer, "7d", 10), lambda: discover.suggested(viewer, 10))
