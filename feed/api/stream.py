@@ -53,6 +53,8 @@ class StreamView(APIView):
 
     throttle_classes = [ViewerThrottle]
     throttle_scope = "stream"
+    # Without HEAD, which Django takes for GET: it would be led from a stream's process to that process again.
+    http_method_names = ["get", "options"]
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """Readers accept events alone; from here they are led to them, or told why not, which is no event."""

@@ -249,6 +249,13 @@ def test_the_web_server_leads_to_the_stream(apps: Apps, world: World, readers: R
     assert readers.at(f"{apps.url}/api/feed/stream").status == 401
 
 
+def test_a_stream_is_opened_by_get_alone(apps: Apps, api: Api, pair: Pair) -> None:
+    headers = {"Authorization": f"Bearer {api.token(pair[1])}"}
+    for url in (apps.url, apps.stream_url):
+        answer = requests.head(f"{url}/api/feed/stream", headers=headers, allow_redirects=False)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, OPTIONS")
+
+
 def test_a_service_that_is_led_to_the_stream_takes_no_place_of_the_members(
     apps: Apps, readers: Readers, api: Api, pair: Pair
 ) -> None:
