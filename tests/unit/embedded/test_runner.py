@@ -110,7 +110,7 @@ def test_what_a_full_disk_kept_from_being_said_is_said_later(tmp_path: Path, mon
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Record, "write", full_once_up)
-    monkeypatch.setattr("embedded.runner.WRITE_AGAIN", 0.0, raising=False)
+    monkeypatch.setattr("embedded.runner.WRITE_AGAIN", 0.0)
     runner.run(each=each)
     assert refused
     assert "up" in seen
@@ -194,7 +194,7 @@ def test_up_does_not_wait_for_ever(
     monkeypatch.setattr(cli, "prepare", lambda var, console: None)
     monkeypatch.setattr(cli, "_background", lambda var, options: Record())
     record_of(another, tmp_path, "starting").write()
-    monkeypatch.setattr(cli, "SETTLE_SECONDS", -1.0, raising=False)
+    monkeypatch.setattr(cli, "SETTLE_SECONDS", -1.0)
     at_its_first_look(monkeypatch, another.kill)  # or nothing would end it
     assert cli.main(["up"]) == 1
     assert "make down" in capsys.readouterr().err
