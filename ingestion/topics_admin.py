@@ -159,12 +159,20 @@ def _is_right(key: str, live: str | None, wanted: str) -> bool:
 
 
 def _configs(names: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:
-    """The settings of topics that there are, by the topic's name and their own."""
+    """The settings of topics that there are, by the topic's name and their own. Raises `Permanent` when refused, as
+    where an ACL forbids to read them."""
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not asked:
         return {}
-    answers = _admin().describe_configs(asked, request_timeout=30)
-    return {resource.name: future.result() for resource, future in answers.items()}
+    found = {}
+    for resource, future in _admin().describe_configs(asked, request_timeout=30).items():
+        try:
+            found[resource.name] = future.result()
+        except KafkaException as error:
+            raise Permanent(
+                f"Kafka did not tell the settings of the topic {resource.name}: {error.args[0].str()}"
+            ) from error
+    return found
 
 
 def _present() -> dict[str, _Live]:

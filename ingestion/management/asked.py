@@ -1,7 +1,9 @@
-"""What an operator says: numbers among the arguments, and the word that confirms."""
+"""What an operator says: numbers and names among the arguments, and the word that confirms."""
 
 import math
 from argparse import ArgumentTypeError
+
+from ingestion.models import Offset
 
 
 def above_zero(text: str) -> float:
@@ -18,6 +20,14 @@ def seconds(text: str) -> float:
     if not 0 <= number < math.inf:
         raise ArgumentTypeError(f"{text!r} is no number of seconds")
     return number
+
+
+def group(text: str) -> str:
+    """The name of a consumer group, which is also the ledger's. For argparse."""
+    longest = Offset._meta.get_field("consumer").max_length or 0
+    if not 0 < len(text) <= longest or not text.isprintable() or text != text.strip():
+        raise ArgumentTypeError(f"{text!r} is no name of 1 to {longest} characters")
+    return text
 
 
 def _number(text: str) -> float:

@@ -1,10 +1,12 @@
 """Topics that are there already, beside what they should be."""
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from ingestion import topics_admin
 from nova import kafka, topics
+from nova.errors import Permanent
 from tests.integration.commands import manage
 
 pytestmark = pytest.mark.usefixtures("prepared")
@@ -49,3 +51,31 @@ def test_what_is_acknowledged_is_in_two_places_where_there_are_three(settings) -
     assert f"{topics.EVENTS}: has 1 copies, wanted 3; change it with kafka-reassign-partitions" in found
     # Asked of a topic that has one copy, nothing could be written to it any more.
     assert len(found) == len(topics_admin.wanted())
+
+
+def test_what_could_not_be_compared_is_no_difference() -> None:
+    checked = manage("migrate_topics", "--check", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (checked.code, "could not be compared: Kafka at 127.0.0.1:1 does not answer" in checked.said) == (3, True)
+    made = manage("migrate_topics", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (made.code, "could not be made" in made.said) == (1, True), made.said
+
+
+def test_settings_that_may_not_be_read_are_named(monkeypatch) -> None:
+    """As by an ACL, which the embedded broker has none of."""
+
+    class Forbidden:
+        def result(self) -> None:
+            raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    admin = kafka.admin()
+
+    class Admin:
+        def __getattr__(self, name: str) -> object:
+            return getattr(admin, name)
+
+        def describe_configs(self, asked, **_: object) -> dict[ConfigResource, Forbidden]:
+            return dict.fromkeys(asked, Forbidden())
+
+    monkeypatch.setattr(topics_admin.kafka, "admin", Admin)
+    with pytest.raises(Permanent, match=r"did not tell the settings of the topic .*authorization failed"):
+        topics_admin.differences()

@@ -11,6 +11,7 @@ from ingestion.batcher import Bounds
 from ingestion.cdc import BATCH_SECONDS, NAME, WORKERS, CdcSink
 from ingestion.consumer import Runtime
 from ingestion.management import from_offset
+from ingestion.management.asked import group
 from ingestion.management.help import WithLines
 
 EXIT_CODES = """exit codes:
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--group", default=NAME, help=f"consumer group and name in the ledger ({NAME})")
+        parser.add_argument("--group", type=group, default=NAME, help=f"consumer group and name in the ledger ({NAME})")
         from_offset.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

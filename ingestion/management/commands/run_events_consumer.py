@@ -10,6 +10,7 @@ from ingestion.consumer import Runtime
 from ingestion.dedup import GROUP
 from ingestion.events import EventsSink
 from ingestion.management import from_offset
+from ingestion.management.asked import group
 from ingestion.management.help import WithLines
 
 EXIT_CODES = """exit codes:
@@ -36,7 +37,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         says = f"consumer group and name in the ledger ({GROUP}); another may follow it, but not run beside it"
-        parser.add_argument("--group", default=GROUP, help=says)
+        parser.add_argument("--group", type=group, default=GROUP, help=says)
         from_offset.add_arguments(parser)
         parser.add_argument(
             "--doubt-tokens",

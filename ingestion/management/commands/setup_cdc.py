@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ingestion import connector
 from ingestion.management.asked import seconds
+from ingestion.management.help import EXIT_UNKNOWN
 from nova.errors import NovaError, Transient
 
 
@@ -16,7 +17,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument(
-            "--check", action="store_true", help="only compare the live configuration with the wanted one"
+            "--check",
+            action="store_true",
+            help="only compare the live configuration with the wanted one; the exit code is 1 when something differs, "
+            "and 3 when Kafka Connect could not be asked",
         )
         parser.add_argument(
             "--resnapshot",
@@ -44,7 +48,9 @@ class Command(BaseCommand):
             slot = connector.slot_state() or {}
         except NovaError as error:
             again = " Run it again when that is so." if isinstance(error, Transient) else ""
-            raise CommandError(f"{error}.{again}") from error
+            # Of a connector that is not there it is known that it differs.
+            is_unknown = options["check"] and isinstance(error, Transient)
+            raise CommandError(f"{error}.{again}", returncode=EXIT_UNKNOWN if is_unknown else 1) from error
         self.stdout.write(
             self.style.SUCCESS(
                 f"{settings.CDC_CONNECTOR} runs; slot {settings.CDC_SLOT} is "

@@ -69,12 +69,11 @@ class Alone:
         """The first value of a query in ClickHouse."""
         return self.rows(query)[0][0]
 
-    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `manage.py …` to its end."""
+    def manage(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `manage.py …` to its end; `environment` is laid over the stack's."""
         command = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.stack.env, capture_output=True, text=True, check=False, timeout=180
-        )
+        env = {**self.stack.env, **environment}
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=180)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `manage.py …`; its output is to be read with `communicate`."""

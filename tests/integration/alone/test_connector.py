@@ -59,6 +59,8 @@ def test_a_connector_that_is_set_otherwise_is_refused_and_mended(alone: Alone, c
     assert "skipped.operations is t, wanted none" in checked.stderr
     assert alone.manage("setup_cdc").returncode == 0
     assert alone.manage("setup_cdc", "--check").returncode == 0
+    # What could not be asked is no difference.
+    assert alone.manage("setup_cdc", "--check", KAFKA_CONNECT_URL="http://127.0.0.1:1").returncode == 3
 
 
 def test_a_row_of_megabytes_stops_nothing(alone: Alone) -> None:

@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from ingestion.management.asked import above_zero, confirmed, seconds
+from ingestion.management.asked import above_zero, confirmed, group, seconds
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "-inf", "1e999", "", "ten"])
@@ -17,6 +17,16 @@ def test_no_rate(text: str) -> None:
 def test_no_time(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="is no number of seconds"):
         seconds(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "events ", "a\nb", "x" * 101])
+def test_no_group(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="is no name of 1 to 100 characters"):
+        group(text)
+
+
+def test_groups() -> None:
+    assert [group(name) for name in ("events", "events 2", "x" * 100)] == ["events", "events 2", "x" * 100]
 
 
 def test_numbers() -> None:
