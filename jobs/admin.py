@@ -78,7 +78,7 @@ class JobStateAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         """POST: hand the job to a worker."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(PERMISSION):
+        if not (request.user.has_perm(PERMISSION) and self.has_view_permission(request)):
             raise PermissionDenied
         job = BY_NAME.get(name)
         if job is None:

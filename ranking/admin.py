@@ -46,7 +46,8 @@ class BreakerEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         state = request.POST.get("state")
-        if not request.user.has_perm("ranking.force_breaker") or state not in _ACTS:
+        may = request.user.has_perm("ranking.force_breaker") and self.has_view_permission(request)
+        if not may or state not in _ACTS:
             raise PermissionDenied
         by = request.user.get_username()
         verdict = breaker.clickhouse.force(state, by=by, reason=f"{_ACTS[state]} in the admin")

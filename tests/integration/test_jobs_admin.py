@@ -92,6 +92,9 @@ def test_the_button_is_for_those_who_may_and_for_requests_of_ours(staff: Client,
     assert staff.get(f"{STATES}watch/run").status_code == 405
     assert staff.post(f"{STATES}none/run", headers=headers).status_code == 404
     assert Client().post(f"{STATES}watch/run").status_code == 302
+    # Who may not see what it leads to does not press it, either.
+    staff.user.user_permissions.set(Permission.objects.filter(codename="run_job"))
+    assert staff.post(f"{STATES}watch/run", headers=headers).status_code == 403
     assert redis.durable().llen(queue) == 0
 
 

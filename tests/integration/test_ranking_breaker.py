@@ -242,6 +242,7 @@ def test_staff_see_the_state_and_force_it(limits: None, patient: None, staff) ->
     assert b"Hold open" not in looking.get(page).content
     assert b"Hold open" in acting.get(page).content
     assert looking.post(force, {"state": "open"}).status_code == 403
+    assert staff("force_breaker").post(force, {"state": "open"}).status_code == 403
     assert acting.get(force).status_code == 405
     assert acting.post(force, {"state": "ajar"}).status_code == 403
 
