@@ -43,7 +43,7 @@ def number(name: str, default: float, *, low: float, high: float) -> float:
     except ValueError:
         value = float("nan")
     if not low <= value <= high:
-        problem(name, f"is {raw!r}. Set it to a number from {low:g} to {high:g}")
+        problem(name, f"is {raw!r}. Set it to a number from {low:.15g} to {high:.15g}")
         return default
     return value
 

@@ -92,6 +92,13 @@ def test_what_no_part_could_use_is_named_at_the_start(name: str, value: str, bes
     assert (refused.returncode, f"- {name}: " in refused.stderr) == (1, True), refused.stderr
 
 
+def test_large_bounds_are_named_as_they_are_typed() -> None:
+    start = [sys.executable, "-c", "import django; django.setup()"]
+    given = {**os.environ, "LIMIT_FEED": "0"}
+    refused = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
+    assert "- LIMIT_FEED: is '0'. Set it to a number from 1 to 10000000" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "given",
     [
