@@ -58,9 +58,11 @@ def show_curl(plan: Plan, console: Console) -> None:
     service = manage(plan, "issue_token", "--service").stdout.strip()
     try:
         headers = {"Authorization": f"Bearer {service}"}
-        reply = urllib3.request("GET", f"{page}/api/members?limit=1", headers=headers, timeout=5, retries=False)
-        username = json.loads(reply.data)["items"][0]["username"]
-    except (urllib3.exceptions.HTTPError, ValueError, LookupError, TypeError):
+        reply = urllib3.request("GET", f"{page}/api/members?limit=2", headers=headers, timeout=5, retries=False)
+        members = [member["username"] for member in json.loads(reply.data)["items"]]
+        # Of a community that has just been made, the newest member is the one made by `make_staff`, who follows nobody.
+        username = next(name for name in members if name != STAFF)
+    except (urllib3.exceptions.HTTPError, ValueError, LookupError, TypeError, StopIteration):
         return  # no member yet: nobody whose feed could be shown
     token = manage(plan, "issue_token", username).stdout.strip()
     if token:
