@@ -62,7 +62,12 @@ def test_a_like_and_a_comment_raise_the_counts_there_and_in_clickhouse(page: Pag
     expect(likes).to_have_text("0")
 
     like = card.get_by_role("button", name="likes")
+    # A list of buttons read aloud tells of whose post each is.
+    name = card.locator("header a").inner_text()
+    expect(like).to_have_accessible_description(name)
+    expect(card.get_by_role("button", name="Open")).to_have_accessible_description(name)
     like.click()
+    expect(like).to_have_accessible_description(name)
     expect(like).to_have_attribute("aria-pressed", "true")
     expect(likes).to_have_text("1")
     # Somebody else's like arrives without a reload.
