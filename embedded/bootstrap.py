@@ -63,8 +63,8 @@ def check_venv_module():  # type: () -> None
 
 
 def digest(lock):  # type: (Path) -> str
-    """What the stamp holds: the lock file, and the Python that it was installed for."""
-    return hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    """What the stamp holds: the lock file, the Python that it was installed for, and the place."""
+    return hashlib.sha256(lock.read_bytes() + (sys.version + str(VENV.resolve())).encode()).hexdigest()
 
 
 def is_done(lock):  # type: (Path) -> bool
@@ -76,10 +76,21 @@ def is_done(lock):  # type: (Path) -> bool
     return False
 
 
+def is_in_place():  # type: () -> bool
+    """Whether `.venv` lies where it was made: its commands name their Python by the whole path."""
+    pip = VENV / "bin" / "pip"
+    said = pip.read_bytes() if pip.exists() else b""
+    return any(str(place / "bin").encode() in said for place in (VENV, VENV.resolve()))
+
+
 def make_venv():  # type: () -> None
-    """Create `.venv`, anew when it was made by another Python or broke off half-way."""
+    """Create `.venv`, anew when it was made by another Python or elsewhere, or broke off half-way."""
     python = VENV / "bin" / "python"
-    works = python.exists() and subprocess.call([str(python), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+    works = (
+        is_in_place()
+        and python.exists()
+        and subprocess.call([str(python), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+    )
     version = f"import sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"
     if works and subprocess.call([str(python), "-c", version]) == 0:
         return

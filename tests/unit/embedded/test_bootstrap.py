@@ -1,4 +1,5 @@
 import ast
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,23 @@ def test_an_unknown_lock_file_is_refused(clone: Path, capsys: pytest.CaptureFixt
 
 def test_an_old_python_can_read_it_and_say_so() -> None:
     ast.parse(Path(bootstrap.__file__).read_text(), feature_version=(3, 6))
+
+
+def test_an_environment_that_was_moved_with_its_folder_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commands would name a Python that is not there any more."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    monkeypatch.setattr(bootstrap, "VENV", before / ".venv")
+    bootstrap.make_venv()
+    made = (before / ".venv" / "pyvenv.cfg").stat().st_mtime_ns
+    bootstrap.make_venv()
+    assert (before / ".venv" / "pyvenv.cfg").stat().st_mtime_ns == made
+
+    lock = Path(__file__)
+    stamp = bootstrap.digest(lock)
+    before.rename(after)
+    monkeypatch.setattr(bootstrap, "VENV", after / ".venv")
+    assert bootstrap.digest(lock) != stamp
+    bootstrap.make_venv()
+    subprocess.run([after / ".venv" / "bin" / "pip", "--version"], check=True)
