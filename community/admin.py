@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
 from django.http import HttpRequest
 
+from community import services
 from community.models import Block, Comment, Follow, Like, Post, User
 
 _INACTIVE = (
@@ -50,6 +51,12 @@ class _Counted:
         shown = [f"{one._meta.verbose_name}: {one}" for one in objs]
         return shown, {str(model._meta.verbose_name_plural): count for model, count in names.items()}, forbidden, []
 
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        self.delete_queryset(request, self.model._base_manager.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        queryset.delete()
+
 
 @admin.register(User)
 class MemberAdmin(_Counted, UserAdmin):  # type: ignore[type-arg]
@@ -83,6 +90,9 @@ class MemberAdmin(_Counted, UserAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        services.do_delete_members(queryset)
+
 
 def _is_superuser(request: HttpRequest) -> bool:
     return bool(getattr(request.user, "is_superuser", False))
@@ -112,6 +122,9 @@ class PostAdmin(_RowAdmin):
     list_display = ("created_at", "author", "__str__", "id")
     list_select_related = ("author",)
     search_fields = ("=id", "text", "author__username")
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Post]) -> None:
+        services.do_delete_posts(queryset)
 
 
 @admin.register(Comment)

@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Model, Q, QuerySet
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 
 from community import selectors
 from community.ids import new_id
-from community.models import Block, Comment, Follow, Like, Post
+from community.models import Block, Comment, Follow, Like, Post, User
 from nova.rest import Conflict
 
 Media = Sequence[Mapping[str, Any]]
@@ -65,7 +65,32 @@ def do_delete_post(*, actor_id: UUID, post_id: UUID) -> None:
     post = selectors.post(post_id)
     if post.author_id != actor_id:
         raise PermissionDenied("Only its author may delete a post.")
-    post.delete()
+    do_delete_posts(Post.objects.filter(id=post_id))
+
+
+@transaction.atomic
+def do_delete_posts(posts: QuerySet[Post]) -> None:
+    """These posts and what is tied to them, also while others like and comment them."""
+    Post.objects.filter(id__in=_held(posts)).delete()
+
+
+@transaction.atomic
+def do_delete_members(members: QuerySet[User]) -> None:
+    """These members and all that is theirs, also while others follow them and react to their posts."""
+    ids = _held(members)
+    _held(Post.objects.filter(author__in=ids))
+    User.objects.filter(id__in=ids).delete()
+
+
+def _held(rows: QuerySet[Any]) -> list[UUID]:
+    """The ids of rows that are about to go. Whoever ties anything to them from now on waits until the end of the
+    transaction, and is refused then.
+
+    Without it a like that came after the likes were deleted would keep its post, and undo the whole.
+    """
+    model: type[Model] = rows.model
+    locked = model._base_manager.filter(pk__in=rows.values("pk")).order_by("pk").select_for_update()
+    return list(locked.values_list("pk", flat=True))
 
 
 @transaction.atomic
