@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from community import services
 from community.models import Block, Comment, Follow, Like, Post, User
+from nova.admin import Dated
 
 _INACTIVE = (
     "Who is not active is listed and suggested nowhere and can neither post, comment, like nor follow. Their posts stay"
@@ -102,7 +103,7 @@ def _may_touch(request: HttpRequest, member: User | None) -> bool:
     return member is None or _is_superuser(request) or not (member.is_staff or member.is_superuser)
 
 
-class _RowAdmin(_Counted, admin.ModelAdmin):  # type: ignore[type-arg]
+class _RowAdmin(_Counted, Dated):
     """Rows that members write: staff reads and deletes."""
 
     date_hierarchy = "created_at"

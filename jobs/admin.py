@@ -21,7 +21,7 @@ from jobs.job import Job
 from jobs.models import JobRun, JobState
 from jobs.registry import BY_NAME, JOBS
 from nova import clock
-from nova.admin import ReadOnly
+from nova.admin import Dated, ReadOnly
 from nova.celery import app
 
 PERMISSION = "jobs.run_job"
@@ -127,7 +127,7 @@ class JobStateAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(JobRun)
-class JobRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class JobRunAdmin(ReadOnly, Dated):
     list_display = ("job", "started_at", "took", "outcome", "items", "summary", "scheduled", "by", "attempt", "dry_run")
     list_filter = ("job", "outcome", "scheduled", "started_at")
     list_per_page = 100

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import URLPattern, path, reverse
 
 from nova import clock
-from nova.admin import ReadOnly
+from nova.admin import Dated, ReadOnly
 from ranking import breaker, experiments
 from ranking.models import BreakerEvent, Experiment, ExperimentVersion
 
@@ -16,7 +16,7 @@ _ACTS = {"open": "held open", "closed": "held closed", "": "released"}
 
 
 @admin.register(BreakerEvent)
-class BreakerEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class BreakerEventAdmin(ReadOnly, Dated):
     """The history, newest first; it is written by the breaker and never by hand."""
 
     list_display = ["at", "breaker", "before", "after", "by", "reason"]

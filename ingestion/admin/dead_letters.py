@@ -21,7 +21,7 @@ from ingestion import replay
 from ingestion.dead_letters import REPLAY_OF
 from ingestion.models import DeadLetter, Replay
 from nova import clock
-from nova.admin import ReadOnly
+from nova.admin import Dated, ReadOnly
 
 # More than this in one request would outlast it; the rest is one more click, or the command.
 MOST_AT_ONCE = 2000
@@ -49,7 +49,7 @@ class AgeFilter(admin.SimpleListFilter):
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class DeadLetterAdmin(ReadOnly, Dated):
     list_display = (
         "id",
         "created_at",
@@ -214,7 +214,7 @@ class DeadLetterAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Replay)
-class ReplayAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class ReplayAdmin(ReadOnly, Dated):
     list_display = ("at", "letter", "by", "outcome", "target", "detail")
     list_filter = ("outcome", "at")
     list_select_related = ("letter", "by")
