@@ -85,8 +85,12 @@ def _bury(job: Job, ticket: Ticket, now: datetime) -> None:
 
 
 def _begun(job: Job, ticket: Ticket, entry: JobRun | None, now: datetime) -> JobRun:
+    # The lock was free: of a try that still seems to run the process is gone, and this is the next one.
+    gone = int(entry is not None and entry.outcome == Outcome.RUNNING)
     if not ticket.dry_run:
-        JobState.objects.filter(name=job.name).update(started_at=now, outcome=Outcome.RUNNING)
+        JobState.objects.filter(name=job.name).update(
+            started_at=now, outcome=Outcome.RUNNING, runs_retried=F("runs_retried") + gone
+        )
     if entry:
         entry.attempt, entry.outcome, entry.started_at, entry.ended_at = ticket.attempt, Outcome.RUNNING, now, None
         entry.save(update_fields=["attempt", "outcome", "started_at", "ended_at"])

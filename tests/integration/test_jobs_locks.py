@@ -101,13 +101,14 @@ def test_a_run_whose_process_died_is_noted_by_the_next() -> None:
 
 
 def test_a_message_whose_worker_died_is_taken_up_by_another() -> None:
-    """`acks_late`: Redis hands the message out again, with the same number."""
+    """`acks_late`: Redis hands the message out again, with the same number. Each try that was lost is counted."""
     job, ticket = a_job(), by_beat()
-    runner.run(job, ticket)
-    JobRun.objects.filter(job=job.name).update(outcome=Outcome.RUNNING, ended_at=None)
-    runner.run(job, ticket)
-    (entry,) = JobRun.objects.filter(job=job.name)
-    assert entry.outcome == Outcome.DONE
+    for tries in range(3):
+        runner.run(job, ticket)
+        (entry,) = JobRun.objects.filter(job=job.name)
+        assert entry.outcome == Outcome.DONE
+        assert (state(job.name).runs_retried, state(job.name).runs_failed) == (tries, 0)
+        JobRun.objects.filter(job=job.name).update(outcome=Outcome.RUNNING, ended_at=None)
 
 
 def test_what_died_does_not_run_when_the_next_is_not_needed() -> None:
