@@ -94,14 +94,19 @@ def read(member: UUID, cursor: str = "") -> dict[str, Any]:
 
 
 def pulse(member: UUID, shown: str, posts: Collection[UUID]) -> Pulse:
-    """What became of a feed. shown: the snapshot the reader has, "" for none; posts: those whose counts they see."""
+    """What became of a feed. shown: the snapshot the reader has, "" for none; posts: those whose counts they see.
+
+    A feed made for this very question is told with the next one, once it was kept, unless it has news: while Redis is
+    away none is kept, and each would take the page's place for nothing.
+    """
     try:
         page, status = _read(member, None, 1)
     except NovaError:
         return Pulse(None, "{}", False, 0)
-    changed = page.snapshot != shown
+    newer = _newer(member, shown) if page.snapshot != shown else 0
     counts = {str(post): numbers for post, numbers in directory.reactions(posts).items()}
-    return Pulse(status, json.dumps(counts), changed, _newer(member, shown) if changed else 0)
+    changed = page.snapshot != shown and (not shown or page.cache_hit or newer > 0)
+    return Pulse(status, json.dumps(counts), changed, newer)
 
 
 def _newer(member: UUID, shown: str) -> int:

@@ -178,6 +178,35 @@ def test_without_redis_feeds_are_ranked_each_time_and_paged(community, redis_ser
     assert pipeline.page(viewer, limit=1).cache_hit
 
 
+def test_without_redis_the_page_is_shown_anew_for_news_only(client, settings, feeds, community, redis_server) -> None:
+    """Each ranking is another snapshot then: the whole feed was replaced every two seconds."""
+    settings.DEMO = True
+    viewer, posts = community
+
+    def told(shown: str) -> bool:
+        return "feed:changed" in client.get(f"/page/{viewer}/pulse?snapshot={shown}").headers.get("HX-Trigger", "")
+
+    redis_server.stop()
+    shown = pipeline.page(viewer, limit=10).snapshot
+    assert not told(shown)
+    # Who has none at all is shown one.
+    assert told("")
+    feeds.now = clock.now()
+    feeds.posts(feeds.rows[posts[0]]["author_id"], hours_ago=[0])
+    assert told(shown)
+
+    redis_server.start()
+    cache.reset()
+    assert told(shown)
+    now = pipeline.page(viewer, limit=10)
+    assert now.cache_hit
+    assert not told(now.snapshot)
+    invalidate(viewer)
+    # Made for this question, and without news: the next one tells of it.
+    assert not told(now.snapshot)
+    assert told(now.snapshot)
+
+
 def test_a_frozen_redis_holds_nobody(community, redis_server, settings) -> None:
     viewer, _ = community
     settings.REDIS_TIMEOUT = 0.2
