@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from unicodedata import category
 from uuid import UUID
 
 SHORT_TEXT = 400
@@ -16,6 +17,11 @@ _SOURCES = {
 COUNTS = ("likes", "comments", "shares", "impressions")
 PARTS = ("freshness", "engagement", "affinity")
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
+_JOINER = "\N{ZERO WIDTH JOINER}"
+# Accents, joiners, the colours of skins: what belongs to the character before it.
+_BELONGS = {"Mn", "Mc", "Me", "Cf", "Sk"}
+# Two of them are a flag.
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +121,23 @@ class Card:
 
 
 def short_text(text: str, length: int) -> str:
-    """The text, cut at a word when it is longer than that."""
-    return text if len(text) <= length else text[:length].rsplit(" ", 1)[0].rstrip() + " …"
+    """The text, cut at a word when it is longer than that; in the middle of one that has more than half of the length,
+    as there are in scripts without spaces, but of no character that is several code points."""
+    if len(text) <= length:
+        return text
+    places = range(length, length // 2, -1)
+    between_words = (place for place in places if text[place].isspace())
+    elsewhere = (place for place in places if not _is_within(text, place))
+    end = next(between_words, None) or next(elsewhere, length)
+    return text[:end].rstrip() + " …"
+
+
+def _is_within(text: str, place: int) -> bool:
+    """Whether a cut before `place` divides what is one character to a reader."""
+    before = text[:place]
+    if text[place] in _FLAG_LETTERS:
+        return (place - len(before.rstrip(_FLAG_LETTERS))) % 2 == 1
+    return before.endswith(_JOINER) or category(text[place]) in _BELONGS
 
 
 def moment_text(seconds: float) -> str:

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory
 
 from feed.page import directory, reads, views
-from feed.page.cards import Relations, stranger
+from feed.page.cards import Relations, short_text, stranger
 from ranking import pipeline
 
 POST = {
@@ -68,3 +68,23 @@ def test_a_pulse_asks_for_no_more_posts_than_it_is_told_of() -> None:
 def test_a_head_is_answered_as_a_get(view: Any) -> None:
     answer = view(RequestFactory().head("/", {"q": "gita"}))
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("one two", "one two"),
+        ("one two three", "one two …"),
+        ("one two\nthree", "one two …"),
+        ("ok 東京は夜の七時です", "ok 東京は夜の七時 …"),
+        ("ok thisisonewordonly", "ok thisiso …"),
+        # A family of three with joiners, a thumb with a colour, a flag of two letters, an accent of its own.
+        ("abcdefg👩‍👩‍👧", "abcdefg …"),
+        ("abcdefghi👍🏽", "abcdefghi …"),
+        ("abcde🇩🇪🇫🇷🇮🇹", "abcde🇩🇪🇫🇷 …"),
+        ("abcdefghie\N{COMBINING ACUTE ACCENT}f", "abcdefghi …"),
+        ("e" + "\N{COMBINING ACUTE ACCENT}" * 20, "e" + "\N{COMBINING ACUTE ACCENT}" * 9 + " …"),
+    ],
+)
+def test_a_text_is_cut_between_words_or_at_least_between_characters(text: str, short: str) -> None:
+    assert short_text(text, 10) == short
