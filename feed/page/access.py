@@ -94,9 +94,12 @@ def _posted(view: View, may: Callable[[HttpRequest], bool]) -> View:
     return looking(answered)
 
 
-def back(request: HttpRequest, member: UUID, post: UUID | None = None, *, opened: bool = False) -> HttpResponse:
-    """Where an act without JavaScript leads: the page it was done on, at the post it was about, perhaps opened."""
-    asked = {"as": str(member)}
+def back(
+    request: HttpRequest, member: UUID, post: UUID | None = None, *, opened: bool = False, **did: str
+) -> HttpResponse:
+    """Where an act without JavaScript leads: the page it was done on, at the post it was about, perhaps opened. did:
+    what the page is to say of the act."""
+    asked = {"as": str(member), **did}
     with suppress(ValueError):
         came_from = dict(parse_qsl(urlsplit(request.headers.get("Referer", "")).query, max_num_fields=10))
         if cursor := came_from.get("cursor"):

@@ -17,6 +17,7 @@ from community.serializers import LONGEST_COMMENT, LONGEST_POST
 from feed.page import directory, reads
 from feed.page.access import Notice, acting, back, is_fragment, may_act, opening
 from feed.page.cards import Person, stranger
+from feed.page.directory import Hidden
 from ingestion import intake
 from nova import clock
 from nova.errors import NovaError
@@ -75,6 +76,8 @@ def _apply(on: bool, do: Callable[[], object], undo: Callable[[], object]) -> No
 def post(request: HttpRequest, member: UUID) -> HttpResponse:
     text = _checked(_PostText(request.POST))["text"]
     services.do_create_post(author_id=member, text=text)
+    if not is_fragment(request):
+        return back(request, member, posted="1")
     context = {"member": _person(member), "longest_post": LONGEST_POST, "posted": True}
     return render(request, "feed/_compose.html", context)
 
@@ -97,18 +100,19 @@ def hide(request: HttpRequest, member: UUID, author: UUID) -> HttpResponse:
     on, kind = asked["on"], asked["kind"]
     pair = {"blocker_id": member, "blocked_id": author, "kind": kind}
     _apply(on, lambda: services.do_block(**pair), lambda: services.do_unblock(**pair))
-    person, done = _person(author), "muted" if kind == "mute" else "blocked"
-    notice = (
-        Notice(
-            f"{person.name} is {done}.",
-            undo=reverse("page-hide", args=[member, author]),
-            fields={"kind": kind, "on": "0"},
-        )
-        if on
-        else Notice(f"{person.name} is no longer {done}.")
-    )
+    if not is_fragment(request):
+        return back(request, member, hid=str(author))
+    hidden = Hidden(_person(author), kind)
+    person = hidden.person
+    notice = hid(member, hidden) if on else Notice(f"{person.name} is no longer {hidden.done}.")
     response = render(request, "feed/_hid.html", {"author": person, "hidden": on, "notice": notice})
     return trigger_client_event(response, "hidden:changed")
+
+
+def hid(member: UUID, hidden: Hidden) -> Notice:
+    """That somebody is muted or blocked, with the way back."""
+    undo = reverse("page-hide", args=[member, hidden.person.id])
+    return Notice(f"{hidden.person.name} is {hidden.done}.", undo=undo, fields={"kind": hidden.kind, "on": "0"})
 
 
 @acting

@@ -35,6 +35,10 @@ class Hidden:
     person: Person
     kind: str
 
+    @property
+    def done(self) -> str:
+        return "muted" if self.kind == Block.Kind.MUTE else "blocked"
+
 
 @dataclass(frozen=True, slots=True)
 class Said:

@@ -144,14 +144,15 @@ def liked(member: UUID, post: UUID, on: bool) -> dict[str, Any]:
 
 
 def detail(member: UUID, post: UUID) -> dict[str, Any]:
-    """The context of an opened post: its text and the comments; `known=False` while PostgreSQL does not answer."""
+    """The context of an opened post: its author, text and comments; `known=False` while PostgreSQL does not answer."""
     person = directory.member(member) or stranger(member)
     try:
-        text = selectors.post(post).text
+        found = selectors.post(post)
+        author = directory.member(found.author_id) or stranger(found.author_id)
         comments, earlier = directory.comments(post, clock.now())
     except directory.DOWN:
         return {"member": person, "post_id": post, "known": False}
     except NotFound:
         return {"member": person, "post_id": post, "known": True, "gone": True}
     said = {"comments": comments, "earlier": earlier}
-    return {"member": person, "post_id": post, "known": True, "text": text, **said}
+    return {"member": person, "post_id": post, "known": True, "author": author, "text": found.text, **said}

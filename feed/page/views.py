@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError
 from community.serializers import LONGEST_COMMENT, LONGEST_POST
 from feed.page import directory, reads
 from feed.page.access import Notice, looking, may_act
+from feed.page.actions import hid
 from feed.page.cards import Person, stranger
 from feed.stream import tickets
 
@@ -54,8 +56,8 @@ def _members(query: str) -> dict[str, Any]:
 @require_safe
 @looking
 def home(request: HttpRequest) -> HttpResponse:
-    """`?as=` names the member; in the demo somebody is chosen at once. `?cursor=` and `?open=` (a post to be shown with
-    its comments) are for those without JavaScript."""
+    """`?as=` names the member; in the demo somebody is chosen at once. For those without JavaScript are `?cursor=`,
+    `?open=` (a post to be shown with its comments), and what was done: `?posted=`, `?hid=` (a member)."""
     asked = request.GET.get("as", "")
     query = _asked(request)
     try:
@@ -69,12 +71,21 @@ def home(request: HttpRequest) -> HttpResponse:
         if asked:
             found["notice"] = Notice("There is no such member. Choose another.", "bad")
         return render(request, "feed/page.html", {"version": _version(), **found}, status=404 if asked else 200)
-    context = _context(request, member, version=_version(), **_members(query))
+    context = _context(request, member, version=_version(), posted="posted" in request.GET, **_members(query))
     context.update(reads.read(member.id, request.GET.get("cursor", "")))
     if _UUID.fullmatch(post := request.GET.get("open", "")):
         context["opened"] = reads.detail(member.id, UUID(post))
         context["apart"] = all(card.id != UUID(post) for card in context.get("cards", ()))
+    if (who := request.GET.get("hid")) and context["may_act"]:
+        context["notice"] = _hid(member.id, who) or context.get("notice")
     return render(request, "feed/page.html", context)
+
+
+def _hid(member: UUID, who: str) -> Notice | None:
+    """That this member is hidden, as long as it is so."""
+    with suppress(*directory.DOWN):
+        return next((hid(member, one) for one in directory.hidden(member) if str(one.person.id) == who), None)
+    return None
 
 
 @require_safe

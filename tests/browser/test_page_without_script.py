@@ -51,6 +51,8 @@ def test_an_opened_post_that_the_page_does_not_hold_stands_before_it(page: Page,
     own = world.post(reader, "one's own posts are not in one's own feed")
     page.goto(f"{apps.url}/?as={reader}&open={own}")
     expect(card_of(page, own)).to_contain_text("one's own posts")
+    name = world.sql_one("SELECT display_name FROM users WHERE id = %s", reader)
+    expect(card_of(page, own).get_by_role("link", name=name)).to_be_visible()
     expect(card_of(page, own)).to_contain_text("No comments yet")
     world.sql("DELETE FROM posts WHERE id = %s", own)
     page.reload()
@@ -62,3 +64,24 @@ def test_lists_that_need_a_script_say_so(page: Page, apps: Apps, world: World) -
     open_as(page, apps, world.member())
     expect(page.locator("#side noscript p")).to_have_text(["This list needs JavaScript."] * 3)
     expect(page.locator("#side").get_by_text("Loading …").first).to_be_hidden()
+
+
+def test_a_new_post_is_confirmed(page: Page, apps: Apps, world: World) -> None:
+    open_as(page, apps, world.member())
+    page.get_by_label("Post as").fill("said without a script")
+    page.get_by_role("button", name="Post").click()
+    expect(page.locator("#compose")).to_contain_text("Posted.")
+
+
+@pytest.mark.parametrize("kind", ["Mute", "Block"])
+def test_hiding_somebody_can_be_taken_back(page: Page, apps: Apps, world: World, kind: str) -> None:
+    author, reader = befriended(world)
+    post = world.post(author)
+    world.wait_in_feed(reader, post)
+    open_as(page, apps, reader)
+    card_of(page, post).locator(".dots summary").click()
+    card_of(page, post).get_by_role("button", name=kind).click()
+    expect(page.locator("#notice")).to_contain_text("is muted." if kind == "Mute" else "is blocked.")
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(page.locator("#notice")).to_be_empty()
+    assert not world.sql_rows("SELECT 1 FROM blocks WHERE blocker_id = %s", reader)
