@@ -1,5 +1,6 @@
 """The page on a small screen, with long names and with names that are written from right to left."""
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.apps import Apps
@@ -39,6 +40,22 @@ def test_a_long_name_leaves_the_page_its_own(page: Page, apps: Apps, world: Worl
     open_as(page, apps, reader)
     expect(page.locator(".chooser summary")).to_contain_text("Donaudampf")
     assert lines_of(page.locator(".brand")) == 1
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_long_name_leaves_its_menu_on_the_page(page: Page, apps: Apps, world: World, width: int) -> None:
+    author, reader = befriended(world)
+    post = world.post(author)
+    world.sql("UPDATE users SET display_name = %s WHERE id = %s", "W" * 80, author)
+    world.wait_in_feed(reader, post)
+    page.set_viewport_size({"width": width, "height": 800})
+    open_as(page, apps, reader)
+    card_of(page, post).locator(".dots summary").click()
+    mute = card_of(page, post).get_by_role("button", name="Mute")
+    expect(mute).to_be_in_viewport(ratio=1)
+    assert mute.evaluate(
+        "button => button.getBoundingClientRect().right < button.closest('.menu').getBoundingClientRect().right"
+    )
 
 
 def test_a_name_from_right_to_left_does_not_take_the_number_behind_it(page: Page, apps: Apps, world: World) -> None:
