@@ -74,3 +74,20 @@ def test_from_a_post_that_is_deleted_one_goes_on_at_the_next(page: Page, apps: A
     world.sql("DELETE FROM posts WHERE id = %s", post)
     expect(card_of(page, post)).to_have_count(0)
     expect(page.locator(f"#{expected}")).to_be_focused()
+
+
+def test_escape_leaves_one_where_one_is_and_closes_the_menu_one_is_in(page: Page, apps: Apps, world: World) -> None:
+    _, post = at_unfollow(page, apps, world)
+    summary = card_of(page, post).locator(".dots summary")
+    writing = page.get_by_label("Post as")
+    summary.focus()
+    page.keyboard.press("Enter")
+    writing.focus()
+    page.keyboard.press("Escape")
+    expect(writing).to_be_focused()
+    summary.focus()
+    page.keyboard.press("Enter")
+    card_of(page, post).get_by_role("button", name="Mute").focus()
+    page.keyboard.press("Escape")
+    expect(card_of(page, post).locator(".dots")).not_to_have_attribute("open", "")
+    expect(summary).to_be_focused()

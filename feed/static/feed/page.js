@@ -75,8 +75,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     for (const open of document.querySelectorAll("details[open]")) {
+      const stood = open.contains(document.activeElement);
       open.open = false;
-      open.querySelector("summary").focus();
+      if (stood) open.querySelector("summary").focus();
     }
   });
 
