@@ -23,6 +23,7 @@ from nova import clock
 from nova.errors import NovaError
 
 log = structlog.get_logger(__name__)
+POSTED = Notice("Posted. It travels to the followers’ feeds now; one’s own posts are not in one’s own feed.")
 
 
 class _Switch(forms.Form):
@@ -78,8 +79,8 @@ def post(request: HttpRequest, member: UUID) -> HttpResponse:
     services.do_create_post(author_id=member, text=text)
     if not is_fragment(request):
         return back(request, member, posted="1")
-    context = {"member": _person(member), "longest_post": LONGEST_POST, "posted": True}
-    return render(request, "feed/_compose.html", context)
+    context = {"member": _person(member), "longest_post": LONGEST_POST, "notice": POSTED}
+    return render(request, "feed/_posted.html", context)
 
 
 @acting

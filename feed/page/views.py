@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from community.serializers import LONGEST_COMMENT, LONGEST_POST
 from feed.page import directory, reads
 from feed.page.access import Notice, looking, may_act
-from feed.page.actions import hid
+from feed.page.actions import POSTED, hid
 from feed.page.cards import Person, stranger
 from feed.stream import tickets
 
@@ -71,11 +71,13 @@ def home(request: HttpRequest) -> HttpResponse:
         if asked:
             found["notice"] = Notice("There is no such member. Choose another.", "bad")
         return render(request, "feed/page.html", {"version": _version(), **found}, status=404 if asked else 200)
-    context = _context(request, member, version=_version(), posted="posted" in request.GET, **_members(query))
+    context = _context(request, member, version=_version(), **_members(query))
     context.update(reads.read(member.id, request.GET.get("cursor", "")))
     if _UUID.fullmatch(post := request.GET.get("open", "")):
         context["opened"] = reads.detail(member.id, UUID(post))
         context["apart"] = all(card.id != UUID(post) for card in context.get("cards", ()))
+    if "posted" in request.GET:
+        context["notice"] = POSTED
     if (who := request.GET.get("hid")) and context["may_act"]:
         context["notice"] = _hid(member.id, who) or context.get("notice")
     return render(request, "feed/page.html", context)

@@ -147,7 +147,7 @@ def test_a_new_post_is_announced_without_moving_the_page(page: Page, apps: Apps,
         open_as(writing, apps, author)
         writing.get_by_label("Post as").fill(text)
         writing.get_by_role("button", name="Post").click()
-        expect(writing.locator("#compose")).to_contain_text("Posted.")
+        expect(writing.locator("#notice")).to_contain_text("Posted.")
     finally:
         writing.close()
 

@@ -91,3 +91,15 @@ def test_escape_leaves_one_where_one_is_and_closes_the_menu_one_is_in(page: Page
     page.keyboard.press("Escape")
     expect(card_of(page, post).locator(".dots")).not_to_have_attribute("open", "")
     expect(summary).to_be_focused()
+
+
+def test_that_one_has_posted_is_said_where_a_screen_reader_listens(page: Page, apps: Apps, world: World) -> None:
+    """In a region that was there before: what is said in one that comes with its text, many do not read."""
+    open_as(page, apps, world.member())
+    listening = page.get_by_role("status").element_handle()
+    page.get_by_label("Post as").fill("written by keyboard")
+    page.get_by_role("button", name="Post", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Posted.")).to_be_visible()
+    assert "Posted." in listening.inner_text()
+    expect(page.get_by_role("button", name="Post", exact=True)).to_be_focused()

@@ -70,7 +70,7 @@ def test_a_new_post_is_confirmed(page: Page, apps: Apps, world: World) -> None:
     open_as(page, apps, world.member())
     page.get_by_label("Post as").fill("said without a script")
     page.get_by_role("button", name="Post").click()
-    expect(page.locator("#compose")).to_contain_text("Posted.")
+    expect(page.locator("#notice")).to_contain_text("Posted.")
 
 
 @pytest.mark.parametrize("kind", ["Mute", "Block"])
