@@ -55,6 +55,8 @@ def take(
 
     ids = insist(lambda: kafka.topic_ids(*{where.topic for where in wanted}))
     for where in wanted:
+        # Many partitions take a while, or few where PostgreSQL is slow: that is no stall.
+        stopping()
         low, high = insist(partial(client.get_watermark_offsets, where, timeout=10))
         part, pending = insist(
             partial(

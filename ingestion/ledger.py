@@ -17,11 +17,14 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from ingestion import kept as codec
 from ingestion.errors import EXIT_DATA_LOSS, Fenced, Halt
 from ingestion.models import DeadLetter, Offset
-from nova import clock
+from nova import clock, postgres
 from nova.errors import Transient
 
 log = structlog.get_logger(__name__)
 
+# Each of a claim's waits for PostgreSQL, which nobody can end and during which nobody polls: well below what /healthz
+# calls a stall, and what a stop may take.
+CLAIM_SECONDS = 10.0
 # "offs" in ASCII, apart from whoever else uses advisory locks.
 _LOCK_CLASS = 0x6F666673
 _NOTHING_PENDING: dict[str, Any] = {
@@ -90,7 +93,7 @@ def claim(
     the next offset (retention has passed it), does not hold it yet (the topic is not the one that was read), or ends
     within the batch that is to be redone.
     """
-    with answering(), transaction.atomic():
+    with answering(), postgres.within(CLAIM_SECONDS), transaction.atomic():
         _bury(consumer, topic, topic_id)
         have_row(consumer, topic, topic_id, partition, low)
         row = Offset.objects.select_for_update().get(consumer=consumer, topic_id=topic_id, partition=partition)

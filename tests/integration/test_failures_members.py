@@ -6,12 +6,13 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 from confluent_kafka import Consumer
 
 from embedded.ports import assign
 from embedded.service import http_ok
 from embedded.testing import Part
-from ingestion import ledger, publishing
+from ingestion import health, ledger, publishing
 from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_CLEAN, EXIT_FENCED, Halt
 from ingestion.events import EventsSink
@@ -259,3 +260,38 @@ def test_a_start_that_waits_is_healthy(stopped, prepared, tmp_path) -> None:
         consumer.terminate()
         said, _ = consumer.communicate(timeout=60)
     assert consumer.returncode == 0, said
+
+
+def test_a_claim_that_postgresql_does_not_answer_is_no_stall(
+    crowd: Crowd, tail: Tail, stopped, prepared, tmp_path
+) -> None:
+    """Nobody polls while partitions are claimed: each wait ends before /healthz calls that a stall, and the claim is
+    made again."""
+    assert ledger.CLAIM_SECONDS < health.STALLED_SECONDS / 2
+    port = assign(["health"], tmp_path / "ports.json")["health"]
+    crowd.send(crowd.events(100))
+    shorter = ["ingestion.health.STALLED_SECONDS=5.0", "ingestion.ledger.CLAIM_SECONDS=1.0"]
+    with psycopg.connect(prepared.env["DATABASE_URL"]) as holder:
+        # Who only reads does not wait for it, as whatever comes before the claims does.
+        holder.execute("LOCK TABLE consumer_offsets IN EXCLUSIVE MODE")
+        consumer = changed(shorter, "run_events_consumer", HEALTH_PORT=str(port))
+        try:
+            wait_until(lambda: _waits_for_a_lock(holder), "a claim that waits")
+            for _ in range(16):
+                time.sleep(0.5)
+                assert http_ok(f"http://127.0.0.1:{port}/healthz")
+        except BaseException:
+            consumer.kill()
+            raise
+    try:
+        tail.wait()
+        crowd.assert_exact()
+    finally:
+        consumer.terminate()
+        said, _ = consumer.communicate(timeout=60)
+    assert consumer.returncode == 0, said
+
+
+def _waits_for_a_lock(asked: psycopg.Connection[Any]) -> bool:
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'consumer_offsets'::regclass"
+    return asked.execute(waiting).fetchone() is not None

@@ -10,12 +10,13 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import REGISTRY
 
-from ingestion import health, turns
+from ingestion import health, ledger, turns
 from ingestion.batcher import Batcher, Bounds
 from ingestion.consumer import Runtime
 from ingestion.errors import EXIT_DATA_LOSS, EXIT_FENCED, Halt
 from ingestion.flushing import Held
 from ingestion.ledger import Partition, Pending
+from nova import kafka
 
 
 class SlowSink:
@@ -127,6 +128,29 @@ def test_to_wait_for_the_batch_under_way_is_no_stall(runtime, sink, settings) ->
     threading.Timer(0.2, sink.allowed.set).start()
     runtime._on_revoke(Client(), [TopicPartition("events", 0)])
     assert runtime._polled >= began
+
+
+def test_many_claims_are_no_stall(runtime, monkeypatch) -> None:
+    """Each is quick, or there would be an error after which it asks; all together may take long."""
+    seen: list[bool] = []
+
+    class Assigned(Client):
+        def get_watermark_offsets(self, where: TopicPartition, **arguments: object) -> tuple[int, int]:
+            return 0, 0
+
+        def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+            pass
+
+    def claim(consumer: str, topic: str, topic_id: str, partition: int, **marks: int) -> tuple[Partition, None]:
+        seen.append(runtime._last_poll() > 0)
+        runtime._polled = 0.0
+        return Partition(1, consumer, topic, topic_id, partition, 1, 0), None
+
+    monkeypatch.setattr(kafka, "topic_ids", lambda *names: dict.fromkeys(names, "id"))
+    monkeypatch.setattr(ledger, "claim", claim)
+    runtime._prepared = True
+    runtime._on_assign(Assigned(), [TopicPartition("events", number) for number in range(3)])
+    assert seen == [True, True, True]
 
 
 def test_to_prepare_for_long_is_no_stall(runtime, sink, settings, monkeypatch) -> None:
