@@ -8,13 +8,16 @@ from random import getrandbits
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.middleware import common
 
 from nova import limits, postgres
 from nova.rest import Code, Problem, error_response, request_id
 
 # Within this a call's longest question is answered, or PostgreSQL is not well.
 PATIENCE_SECONDS = 3.0
+# What an orchestrator probes and a monitor scrapes, each process by its own address.
+_OF_THE_PROCESS = frozenset(("/livez", "/readyz", "/metrics"))
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -116,3 +119,11 @@ class ImpatientMiddleware(_Either):
         with postgres.within(PATIENCE_SECONDS):
             answer = self.get_response(request)
             return answer if isinstance(answer, HttpResponseBase) else await answer
+
+
+class CommonMiddleware(common.CommonMiddleware):
+    """Django's. What is about the process and not about the site may be asked for by any name: who asks comes by an
+    address that nobody knows beforehand, and no answer holds the name."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        return None if request.path_info in _OF_THE_PROCESS else super().process_request(request)

@@ -50,7 +50,7 @@ MIDDLEWARE = [
     "nova.middleware.ReadableMiddleware",
     "nova.middleware.ImpatientMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "nova.middleware.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

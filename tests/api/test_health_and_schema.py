@@ -42,6 +42,14 @@ def test_the_asgi_process_answers_with_the_same_headers():
 
 
 @pytest.mark.django_db(transaction=True)
+def test_who_probes_and_scrapes_may_come_by_an_address(client):
+    """As an orchestrator and Prometheus do: ALLOWED_HOSTS holds the names of the site."""
+    asked = ("/livez", "/readyz", "/metrics", "/api/docs")
+    found = [client.get(path, headers={"Host": "10.0.0.3:8000"}).status_code for path in asked]
+    assert found == [200, 200, 200, 400]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_readyz_turns_ready_and_stays_200(readiness):
     checks = {name: health.CHECKS[name] for name in ("postgresql", "redis", "redis_cache")}
     client = readiness(checks)
