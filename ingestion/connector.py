@@ -29,6 +29,13 @@ _HEARTBEAT = "cdc_heartbeat"
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 # Where Debezium connects to says nothing about the shape of the messages.
 _ABOUT_THE_CONNECTION = ("database.", "heartbeat.", "errors.", "retriable.", "poll.", "producer.", "slot.", "status.")
+_FAILED = "the connector failed: {cause}"
+# Debezium's own words recommend a setting that is not wanted here (see `snapshot.mode`).
+_ANEW = (
+    "the connector failed, and there is no slot {slot} with what it needs. If there was one before, go on with "
+    "manage.py setup_cdc --resnapshot, and then manage.py verify_sync --repair, since no snapshot tells of deletions. "
+    "Cause: {cause}"
+)
 _FULL_OLD_ROWS = """
 SELECT c.relname FROM pg_publication_tables p
 JOIN pg_class c ON c.relname = p.tablename JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = p.schemaname
@@ -163,9 +170,8 @@ def revive() -> str | None:
     causes = _failures()
     if not causes:
         return None
-    slot = slot_state()
-    if slot is None or slot["wal_status"] == "lost":
-        raise Permanent(f"the slot {settings.CDC_SLOT} is lost, and the connector has failed: {causes[0]}")
+    if _slot_is_gone():
+        raise Permanent(_ANEW.format(slot=settings.CDC_SLOT, cause=causes[0]))
     _start_failed()
     return causes[0]
 
@@ -205,7 +211,7 @@ def wait_running(report: Callable[[str], None], timeout: float = 90) -> None:
             report(line)
             said = line
         if causes := _causes(states):
-            raise Permanent(f"the connector failed: {causes[0]}")
+            raise Permanent((_ANEW if _slot_is_gone() else _FAILED).format(slot=settings.CDC_SLOT, cause=causes[0]))
         if len(states) > 1 and all(state == "RUNNING" for state, _ in states) and slot_state():
             return
         if time.monotonic() > deadline:
@@ -240,6 +246,11 @@ def _name() -> str:
 def _connector_state() -> str:
     states = _states(_call("GET", f"/connectors/{_name()}/status"))
     return states[0][0]
+
+
+def _slot_is_gone() -> bool:
+    state = slot_state()
+    return state is None or state["wal_status"] == "lost"
 
 
 def _slot_is_free() -> bool:

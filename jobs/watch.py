@@ -38,6 +38,8 @@ def slot() -> Slot | None:
     return Slot(*row) if row else None
 
 
+_ANEW = "manage.py setup_cdc --resnapshot, and then manage.py verify_sync --repair: no snapshot tells of deletions"
+
 Complaints = dict[str, str]
 """What somebody should do something about, as a sentence, by a short name that stays the same while it lasts."""
 
@@ -75,12 +77,12 @@ def slot_complaints(found: Slot | None) -> Complaints:
     if found is None:
         return {
             "slot missing": f"the replication slot {name} does not exist: changes of the community are not captured."
-            " Run manage.py setup_cdc; if it existed before, take a new snapshot then, since deletions may be missed"
+            f" Run manage.py setup_cdc; if it existed before, {_ANEW}"
         }
     if found.wal_status == "lost":
         return {
             "slot lost": f"PostgreSQL has dropped WAL that the replication slot {name} still needed: changes are lost."
-            " Drop the slot, run manage.py setup_cdc and take a new snapshot"
+            f" For a new slot and snapshot {_ANEW}"
         }
     said: Complaints = {}
     if found.wal_status == "unreserved":

@@ -103,6 +103,7 @@ def test_a_lost_slot_is_said_and_a_new_snapshot_heals_it(alone: Alone) -> None:
     done = alone.manage("setup_cdc", "--timeout", "60")
     assert done.returncode != 0, done.stdout
     assert "the connector failed" in done.stderr
+    assert "setup_cdc --resnapshot, and then manage.py verify_sync --repair" in done.stderr
     assert not alone.has(unseen)
     done = alone.manage("setup_cdc", "--resnapshot")
     assert done.returncode == 0, done.stderr

@@ -17,8 +17,8 @@ def test_a_slot_that_is_read_is_no_complaint():
 @pytest.mark.parametrize(
     ("slot", "name", "remedy"),
     [
-        (None, "slot missing", "setup_cdc"),
-        (Slot("nova_cdc", active=False, retained=0, wal_status="lost"), "slot lost", "new snapshot"),
+        (None, "slot missing", "setup_cdc --resnapshot, and then manage.py verify_sync --repair"),
+        (Slot("nova_cdc", active=False, retained=0, wal_status="lost"), "slot lost", "setup_cdc --resnapshot"),
         (Slot("nova_cdc", active=True, retained=9, wal_status="unreserved"), "slot about to be lost", "Kafka Connect"),
         (Slot("nova_cdc", active=False, retained=9, wal_status="reserved"), "slot unread", "Kafka Connect"),
         (Slot("nova_cdc", active=True, retained=1 << 40, wal_status="extended"), "WAL held back", "pg_stat_activity"),
