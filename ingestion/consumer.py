@@ -77,7 +77,7 @@ class Runtime:
             signal.signal(number, self._ask_to_stop)
         try:
             if settings.HEALTH_PORT:
-                health.serve(settings.HEALTH_HOST, settings.HEALTH_PORT, self._last_poll)
+                self._serve_health(settings.HEALTH_HOST, settings.HEALTH_PORT)
             patiently(self._sink.prepare, self._ends)
             if self._stopping:
                 return EXIT_CLEAN
@@ -96,6 +96,12 @@ class Runtime:
             log.exception("unexpected")
             return EXIT_UNEXPECTED
         return EXIT_CLEAN
+
+    def _serve_health(self, host: str, port: int) -> None:
+        try:
+            health.serve(host, port, self._last_poll)
+        except OSError as error:
+            raise Halt(f"HEALTH_PORT: {host}:{port} cannot be had: {error.strerror}", EXIT_SETTINGS) from error
 
     def _last_poll(self) -> float:
         """For /healthz. Before the first one it waits for engines, some of which may hang for longer than a poll."""

@@ -15,7 +15,7 @@ STALLED_SECONDS = 30.0
 def serve(host: str, port: int, last_poll: Callable[[], float]) -> None:
     """Answer on host:port from a daemon thread. last_poll: when the loop last polled, by `time.monotonic`.
 
-    Raises OSError when the port is taken.
+    Raises OSError when the port is taken, or the host none of this machine's.
     """
 
     class Handler(BaseHTTPRequestHandler):

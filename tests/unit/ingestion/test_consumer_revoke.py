@@ -1,6 +1,7 @@
 """The runtime around a batch under way, with a sink and a client that do as they are told."""
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from prometheus_client import REGISTRY
 from ingestion import health, ledger, turns
 from ingestion.batcher import Batcher, Bounds
 from ingestion.consumer import Runtime
-from ingestion.errors import EXIT_DATA_LOSS, EXIT_FENCED, Halt
+from ingestion.errors import EXIT_DATA_LOSS, EXIT_FENCED, EXIT_SETTINGS, Halt
 from ingestion.flushing import Held
 from ingestion.ledger import Partition, Pending
 from nova import kafka
@@ -151,6 +152,16 @@ def test_many_claims_are_no_stall(runtime, monkeypatch) -> None:
     runtime._prepared = True
     runtime._on_assign(Assigned(), [TopicPartition("events", number) for number in range(3)])
     assert seen == [True, True, True]
+
+
+def test_a_health_port_that_is_taken_is_a_wrong_setting(sink, settings, monkeypatch, caplog) -> None:
+    """As for the second of two consumers on one host, when both have the same."""
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings.HEALTH_PORT = other.getsockname()[1]
+        assert Runtime(sink).run() == EXIT_SETTINGS
+    assert "HEALTH_PORT" in caplog.text
+    assert str(settings.HEALTH_PORT) in caplog.text
 
 
 def test_to_prepare_for_long_is_no_stall(runtime, sink, settings, monkeypatch) -> None:
