@@ -38,17 +38,20 @@ def slot() -> Slot | None:
     return Slot(*row) if row else None
 
 
+_BEHIND = " behind"
 _ANEW = "manage.py setup_cdc --resnapshot, and then manage.py verify_sync --repair: no snapshot tells of deletions"
 
 Complaints = dict[str, str]
 """What somebody should do something about, as a sentence, by a short name that stays the same while it lasts."""
 
 
-def look() -> tuple[list[Reading], Complaints]:
-    """The readings for /metrics, and what is wrong. Raises `django.db.DatabaseError`."""
+def look(before: Collection[str] = ()) -> tuple[list[Reading], Complaints]:
+    """The readings for /metrics, and what is wrong. before: the names of what was. Raises `django.db.DatabaseError`."""
     found = slot()
     rows = list(Offset.objects.all())
-    lags = {one.consumer: one.lag for one in lag.summaries(rows, lag.ends(rows))}
+    ends = lag.ends(rows)
+    lags = {one.consumer: one.lag for one in lag.summaries(rows, ends)}
+    unknown = lag_unknown(before) if rows and not ends else {}
     readings: list[Reading] = [
         (metrics.SLOT_LOST, [settings.CDC_SLOT], float(found is None or found.wal_status == "lost")),
         *((metrics.LEDGER_LAG, [consumer], float(behind)) for consumer, behind in lags.items()),
@@ -58,7 +61,7 @@ def look() -> tuple[list[Reading], Complaints]:
             (metrics.SLOT_ACTIVE, [found.name], float(found.active)),
             (metrics.SLOT_RETAINED_BYTES, [found.name], float(found.retained)),
         ]
-    return readings, {**slot_complaints(found), **lag_complaints(lags)}
+    return readings, {**slot_complaints(found), **unknown, **lag_complaints(lags)}
 
 
 def say(now: Complaints, before: Collection[str]) -> None:
@@ -103,10 +106,19 @@ def slot_complaints(found: Slot | None) -> Complaints:
     return said
 
 
+def lag_unknown(before: Collection[str]) -> Complaints:
+    """What is wrong when Kafka does not say how much it holds; who was behind is so still, for all one knows. Pure."""
+    return {
+        "lag unknown": "Kafka does not answer: how far the consumers are behind is known only as of their last batch."
+        " Look whether the brokers run",
+        **{name: f"{name}, when Kafka last answered" for name in before if name.endswith(_BEHIND)},
+    }
+
+
 def lag_complaints(lags: dict[str, int]) -> Complaints:
     """Which consumers are too far behind, and what to do. Pure."""
     return {
-        f"{consumer} behind": f"the consumer {consumer} is {behind:,} messages behind."
+        f"{consumer}{_BEHIND}": f"the consumer {consumer} is {behind:,} messages behind."
         " Look whether it runs and what its log says; one more process of it helps, up to the number of partitions"
         for consumer, behind in sorted(lags.items())
         if behind > settings.WATCH_LAG

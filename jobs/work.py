@@ -117,8 +117,9 @@ def check_drift(run: Run) -> Done:
 
 
 def watch_lag(run: Run) -> Done:
-    readings, complaints = watch.look()
-    watch.say(complaints, run.memory.get("complaints", ()))
+    before = run.memory.get("complaints", ())
+    readings, complaints = watch.look(before)
+    watch.say(complaints, before)
     said = "; ".join(complaints.values()) or "all is well"
     return Done(len(complaints), said, memory={"complaints": list(complaints)}, readings=readings)
 

@@ -1,5 +1,6 @@
 """Each job as `manage.py run_job` runs it, on the real engines."""
 
+import logging
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django_celery_results.models import TaskResult
@@ -168,6 +170,26 @@ def test_the_watch_reads_a_slot_and_the_lag(feeds: Feeds, settings) -> None:
     metrics_said = generate_latest(metrics.SHARED).decode()
     assert f'nova_cdc_slot_active{{slot="{settings.CDC_SLOT}"}} 0.0' in metrics_said
     assert 'nova_ledger_lag{consumer="test"} 4990.0' in metrics_said
+
+
+def test_who_is_behind_is_so_still_while_kafka_does_not_answer(feeds: Feeds, settings, monkeypatch, caplog) -> None:
+    caplog.set_level(logging.INFO, "jobs.watch")
+    settings.WATCH_LAG = 5
+    topic = f"lag-{uuid4()}"
+    kafka.admin().create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    kafka.send(topic, [(None, b"a message", None)] * 7, timeout=20)
+    where = {"topic": topic, "topic_id": kafka.topic_ids(topic)[topic], "partition": 0}
+    # It has read none of them, and wrote its last word of where they end when there was none.
+    Offset.objects.create(consumer="test", **where, next_offset=0, high_watermark=0)
+    assert "test is 7 messages behind" in run_job("watch")
+    with monkeypatch.context() as away:
+        nobody = AdminClient({"bootstrap.servers": "127.0.0.1:1"})
+        away.setattr(kafka, "admin", lambda: nobody)
+        said = run_job("watch")
+    assert "Kafka does not answer" in said
+    assert "test behind, when Kafka last answered" in said
+    assert "well again: test behind" not in caplog.text
+    kafka.admin().delete_topics([topic])[topic].result(20)
 
 
 @pytest.fixture
