@@ -12,6 +12,7 @@ from itertools import product
 
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
@@ -51,7 +52,10 @@ def obstacles() -> list[str]:
     with answering():
         slot = connector.slot_state()
     if slot and slot["active"]:
-        found.append("the connector runs: stop it (setup_cdc --resnapshot starts it again)")
+        found.append(
+            f"the connector runs: stop it with PUT /connectors/{settings.CDC_CONNECTOR}/stop at Kafka Connect "
+            "(setup_cdc --resnapshot starts it again)"
+        )
     return found
 
 

@@ -226,7 +226,7 @@ def test_after_a_restore_the_new_epoch_lets_changes_win_again(world: World, comm
     assert refused.code == 1
     assert "run_cdc_consumer runs" in refused.said
     assert "run_events_consumer runs" in refused.said
-    assert "the connector runs" in refused.said
+    assert "the connector runs: stop it with PUT /connectors/" in refused.said
 
     stale = waiting_letter(world, post, change(post, community.members[0], "of a lost letter", lsn=(1 << 52)))
     for name in ("cdc", "events"):
