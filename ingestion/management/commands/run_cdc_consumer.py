@@ -22,6 +22,7 @@ EXIT_CODES = """exit codes:
   3  Kafka no longer holds messages that were never stored (retention), or lost some that were read
   4  too many messages in a row, or too high a share, cannot be read: a wrong version of Nova or of the connector
   5  another process holds this consumer's partitions although Kafka assigned them here
+ 78  the environment has settings that cannot be used; each is named
 
 SIGTERM: no more is read, and the batches under way get DRAIN_SECONDS to be stored.
 HEALTH_PORT (0: off) serves /healthz, which fails when polling stalls, and /metrics."""

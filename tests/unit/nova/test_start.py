@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.apps import ROOT
+
 _LOOK = """
 import django
 django.setup()
@@ -90,6 +92,16 @@ def test_what_no_part_could_use_is_named_at_the_start(name: str, value: str, bes
     given = {**os.environ, **beside, name: value}
     refused = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given)
     assert (refused.returncode, f"- {name}: " in refused.stderr) == (1, True), refused.stderr
+
+
+@pytest.mark.parametrize("command", ["run_events_consumer", "migrate"])
+def test_a_command_names_wrong_settings_and_nothing_else(command: str) -> None:
+    """With a code of its own: who starts a process again after an error need not try after this one."""
+    start, given = [sys.executable, "manage.py", command], {**os.environ, "LIMIT_FEED": "0", "DEMO": "maybe"}
+    refused = subprocess.run(start, capture_output=True, text=True, timeout=60, env=given, cwd=ROOT)
+    assert refused.returncode == 78, refused.stderr
+    assert ("- LIMIT_FEED: " in refused.stderr, "- DEMO: " in refused.stderr) == (True, True)
+    assert "Traceback" not in refused.stderr
 
 
 def test_large_bounds_are_named_as_they_are_typed() -> None:
