@@ -110,7 +110,7 @@ def accept(raw_events: Sequence[Any], viewer: UUID, now: datetime, *, service: b
     for index, event in candidates:
         author = authors.get(event.post_id)
         if author is None:
-            rejected.append(Rejected(index, str(event.event_id), "unknown post"))
+            rejected.append(Rejected(index, str(event.event_id), "post_id: There is no such post"))
         elif event.author_id not in (None, author):
             rejected.append(Rejected(index, str(event.event_id), "author_id: Not the author of this post"))
         elif event.event_id in events:

@@ -83,7 +83,7 @@ def test_each_event_is_judged_by_itself(send, member, post) -> None:
     bad = {
         "event_time: More than 30 days ago": one(event_time=late),
         "event_time: More than 5 minutes ahead": one(event_time=(clock.now() + timedelta(hours=1)).isoformat()),
-        "unknown post": one(post_id=str(uuid4())),
+        "post_id: There is no such post": one(post_id=str(uuid4())),
         "author_id: Not the author of this post": one(author_id=str(uuid4())),
         "user_id: Not the viewer": one(user_id=str(uuid4())),
         "action: A client may not send unlike": one(action="unlike"),
