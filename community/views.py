@@ -117,7 +117,7 @@ class FollowsView(CommunityView):
         summary="Follow a member",
         description="201 for a new follow, 200 when it was there already.",
         request=shapes.FollowInput,
-        responses={201: shapes.FollowSerializer, 200: shapes.FollowSerializer, **errors(404)},
+        responses={201: shapes.FollowSerializer, 200: shapes.FollowSerializer, **errors(404, 409)},
     )
     def post(self, request: Request) -> Response:
         said = _read(shapes.FollowInput, request.data)
@@ -145,7 +145,7 @@ class LikesView(CommunityView):
         summary="Like a post",
         description="201 for a new like, 200 when it was there already.",
         request=shapes.LikeInput,
-        responses={201: shapes.LikeSerializer, 200: shapes.LikeSerializer, **errors(404)},
+        responses={201: shapes.LikeSerializer, 200: shapes.LikeSerializer, **errors(404, 409)},
     )
     def post(self, request: Request) -> Response:
         said = _read(shapes.LikeInput, request.data)
@@ -205,7 +205,7 @@ class BlocksView(CommunityView):
         description="A block works both ways and ends the follows between the two; a mute only hides. "
         "201 for a new one, 200 when it was there already.",
         request=shapes.BlockInput,
-        responses={201: shapes.BlockSerializer, 200: shapes.BlockSerializer, **errors(404)},
+        responses={201: shapes.BlockSerializer, 200: shapes.BlockSerializer, **errors(404, 409)},
     )
     def post(self, request: Request) -> Response:
         said = _read(shapes.BlockInput, request.data)
