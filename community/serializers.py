@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from community.models import Block, Comment, Follow, Like, Post, User
 from community.paging import MOST, USUAL, Cursor
+from nova.rest import UuidField
 
 LONGEST_POST = 5000
 LONGEST_COMMENT = 2000
@@ -85,9 +86,7 @@ class BlockSerializer(serializers.ModelSerializer[Block]):
 
 
 class PostInput(serializers.Serializer[Any]):
-    id = serializers.UUIDField(
-        required=False, help_text="Chosen by the client, so that a repeated call makes one post."
-    )
+    id = UuidField(required=False, help_text="Chosen by the client, so that a repeated call makes one post.")
     text = serializers.CharField(max_length=LONGEST_POST, allow_blank=True, default="", trim_whitespace=False)
     media = MediaSerializer(many=True, max_length=MOST_MEDIA, default=list)  # type: ignore[call-arg]
 
@@ -98,21 +97,21 @@ class PostInput(serializers.Serializer[Any]):
 
 
 class FollowInput(serializers.Serializer[Any]):
-    followee_id = serializers.UUIDField()
+    followee_id = UuidField()
 
 
 class LikeInput(serializers.Serializer[Any]):
-    post_id = serializers.UUIDField()
+    post_id = UuidField()
 
 
 class CommentInput(serializers.Serializer[Any]):
-    id = serializers.UUIDField(required=False, help_text="Chosen by the client, so that a repeated call makes one.")
-    post_id = serializers.UUIDField()
+    id = UuidField(required=False, help_text="Chosen by the client, so that a repeated call makes one.")
+    post_id = UuidField()
     text = serializers.CharField(max_length=LONGEST_COMMENT)
 
 
 class BlockInput(serializers.Serializer[Any]):
-    blocked_id = serializers.UUIDField()
+    blocked_id = UuidField()
     kind = serializers.ChoiceField(choices=Block.Kind.choices, default=Block.Kind.BLOCK)
 
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from nova.identity import IsStaffOrService
-from nova.rest import JSON, to_json
+from nova.rest import JSON, UuidField, to_json
 from ranking import pipeline
 
 _MOST = 10_000
@@ -19,7 +19,7 @@ _SCOPES = ["feed", "trending", "all"]
 
 class InvalidateSerializer(serializers.Serializer[Any]):
     user_ids = serializers.ListField(
-        child=serializers.UUIDField(), max_length=_MOST, default=list, help_text="Not needed for `trending`."
+        child=UuidField(), max_length=_MOST, default=list, help_text="Not needed for `trending`."
     )
     scope = serializers.ChoiceField(
         _SCOPES, default="feed", help_text="`feed`: of these members; `trending`: the lists for everyone; `all`: both."

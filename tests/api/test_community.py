@@ -105,6 +105,8 @@ def test_a_post_with_an_id_of_the_client_is_made_once(as_ann, as_bob):
         ({"text": "a\u0000b"}, "text"),
         ({"text": ["x"]}, "text"),
         ({"text": "x", "id": "no uuid"}, "id"),
+        ({"text": "x", "id": 7}, "id"),
+        ({"text": "x", "id": True}, "id"),
         ({"text": "x", "media": "none"}, "media"),
         ({"text": "x", "media": [{"url": "https://a.example/1", "kind": "image"}] * 11}, "media"),
         ({"media": [{"url": "https://a.example/1", "kind": "image"}, {"url": "javascript:1", "kind": "image"}]},
@@ -163,6 +165,7 @@ def test_whom_one_cannot_follow(as_ann, ann):
     assert (oneself.status_code, oneself.json()["field"]) == (400, "followee_id")
     assert as_ann.post("/api/follows", {"followee_id": str(uuid4())}).status_code == 404
     assert as_ann.post("/api/follows", {}).json()["field"] == "followee_id"
+    assert as_ann.post("/api/follows", {"followee_id": 7}).json()["field"] == "followee_id"
 
 
 def test_a_token_without_a_member_writes_nothing(client_of, bob):
@@ -198,6 +201,8 @@ def test_reactions_need_a_post(as_ann, address):
     assert as_ann.post(address, body).status_code == 404
     assert as_ann.get(address).json()["field"] == "post"
     assert as_ann.post(address, {"text": "x"}).json()["field"] == "post_id"
+    by_number = as_ann.post(address, body | {"post_id": 7})
+    assert (by_number.status_code, by_number.json()["field"]) == (400, "post_id")
 
 
 def test_comments(as_ann, as_bob, ann, bob):

@@ -59,6 +59,7 @@ def test_staff_may_with_a_session_and_members_may_not(client_of, make_member, fe
         ({"user_ids": [], "scope": "feed"}, "user_ids"),
         ({"scope": "all"}, "user_ids"),
         ({"user_ids": ["somebody"]}, "user_ids[0]"),
+        ({"user_ids": [7]}, "user_ids[0]"),
         ({"user_ids": [], "scope": "everything"}, "scope"),
     ],
 )
