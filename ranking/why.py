@@ -21,6 +21,7 @@ SENTENCES = {
     "not_available": "The post is not available to this viewer.",
     "muted": "The viewer has muted the author.",
     "too_old": "The post is older than every source looks back.",
+    "too_new": "The post is so new that the ranking has not heard of it yet.",
     "no_source": "No source proposes the post.",
     "duplicate": "Another post with the same content ranks higher and stands for both.",
     "below_cut": "Enough other posts rank higher: the post is below the end of the feed.",

@@ -9,6 +9,7 @@ import orjson
 from django.conf import settings
 
 from community import selectors
+from community.models import Post
 from nova import clickhouse
 from ranking import building, candidates, queries, trending
 from ranking.candidates import Deadline, Gathered
@@ -42,7 +43,8 @@ class NoSuchPost(LookupError):
 def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
     """feed: the whole of the viewer's, with explanations.
 
-    Raises `NoSuchPost`; without ClickHouse a `nova.errors` class, for a feed in order of time `DatabaseError`.
+    Raises `NoSuchPost`; without ClickHouse a `nova.errors` class; without PostgreSQL, for a feed in order of time and
+    for a post that ClickHouse does not know, `DatabaseError`.
     """
     about = feed.about
     known: dict[str, Any] = {
@@ -57,11 +59,12 @@ def explain(viewer: str, post: str, feed: Slice, now: datetime) -> Why:
             return _in_feed(entry, place, known)
     if about.algorithm == building.CH:
         found = building.ask(lambda: _unranked(viewer, post, now))
-        # Not within the call: that there is no such post is an answer of ClickHouse's, no failure.
+        # Not within the call: that it knows no such post is an answer of ClickHouse's, no failure.
         if found is None:
-            raise NoSuchPost
-        facts, verdict = found
-        seen = None if verdict.code == "not_available" else facts.seen
+            verdict, seen = _unheard_of(viewer, post), None
+        else:
+            facts, verdict = found
+            seen = None if verdict.code == "not_available" else facts.seen
     else:
         verdict, seen = _not_in_time(viewer, post, feed), None
     ranked, basis = verdict.ranked, Basis.of(now, building.weights_of(viewer, building.CH, now))
@@ -109,7 +112,7 @@ def _score(said: Explanation) -> dict[str, Any]:
 
 
 def _unranked(viewer: str, post: str, now: datetime) -> tuple[Facts, Verdict] | None:
-    """None: there is no such post."""
+    """None: ClickHouse knows no such post."""
     deadline = Deadline(settings.CLICKHOUSE_DEADLINE)
     facts = _facts(viewer, post, now, deadline)
     if facts is None:
@@ -164,20 +167,37 @@ def _complete(facts: Facts, gathered: Gathered, people: int) -> Facts:
     return replace(facts, interactions=interactions, closer=closer, people=people)
 
 
-def _not_in_time(viewer: str, post: str, feed: Slice) -> Verdict:
-    """For a feed in order of time, which knows fewer rules; all of it from PostgreSQL."""
+def _by_truth(viewer: str, post: str) -> tuple[Post, Verdict | None]:
+    """The post by PostgreSQL, and the rule that keeps it out. Raises `NoSuchPost`."""
     member, identifier = UUID(viewer), UUID(post)
     row = selectors.posts_by_ids([identifier]).get(identifier)
     if row is None:
         raise NoSuchPost
     if row.author_id == member:
-        return Verdict("own_post")
+        return row, Verdict("own_post")
     if row.author_id in selectors.hidden_authors(member):
         blocked = selectors.blocked_between(member, row.author_id)
-        return Verdict("not_available") if blocked else Verdict("muted", changes=["unmute_author"])
+        return row, Verdict("not_available") if blocked else Verdict("muted", changes=["unmute_author"])
+    return row, None
+
+
+def _unheard_of(viewer: str, post: str) -> Verdict:
+    """For a post that ClickHouse does not know: of the last second, or as long as change data capture stands still."""
+    row, verdict = _by_truth(viewer, post)
+    if verdict is not None:
+        return verdict
+    followed = row.author_id in selectors.followees_of(UUID(viewer))
+    return Verdict("too_new", changes=["wait" if followed else "follow_author"])
+
+
+def _not_in_time(viewer: str, post: str, feed: Slice) -> Verdict:
+    """For a feed in order of time, which knows fewer rules; all of it from PostgreSQL."""
+    row, verdict = _by_truth(viewer, post)
+    if verdict is not None:
+        return verdict
     first = feed.entries[0].why if feed.entries else None
     of_followees = first is not None and FOLLOWEES in first.sources
-    if of_followees and row.author_id not in selectors.followees_of(member):
+    if of_followees and row.author_id not in selectors.followees_of(UUID(viewer)):
         return Verdict("not_followed", changes=["follow_author"])
     if row.created_at.timestamp() > feed.about.started or feed.length < settings.SNAPSHOT_POSTS:
         # In a feed with room left it would be, had it been known.

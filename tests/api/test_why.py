@@ -169,6 +169,28 @@ def test_too_old(why, feeds: Feeds, viewer: UUID) -> None:
     assert changes(said) == ["more_people"]
 
 
+def test_too_new(feeds: Feeds, make_member, client_of) -> None:
+    """ClickHouse has not got the post yet; PostgreSQL tells that it is there, and which rule it breaks."""
+    viewer, followee, stranger, blocked, muted = (make_member() for _ in range(5))
+    feeds.follow(viewer, followee)
+    feeds.post(followee)
+    Follow.objects.create(follower_id=viewer, followee_id=followee)
+    Block.objects.create(blocker_id=blocked, blocked_id=viewer)
+    Block.objects.create(blocker_id=viewer, blocked_id=muted, kind="mute")
+    client = client_of(viewer)
+
+    def told(author: UUID) -> tuple:
+        post = Post.objects.create(author_id=author, text="just now")
+        said = client.get("/api/feed/why", {"post": str(post.id)}).json()
+        return said["algorithm"], said["code"], changes(said)
+
+    assert told(followee) == ("ch", "too_new", ["wait"])
+    assert told(stranger) == ("ch", "too_new", ["follow_author"])
+    assert told(viewer) == ("ch", "own_post", [])
+    assert told(blocked) == ("ch", "not_available", [])
+    assert told(muted) == ("ch", "muted", ["unmute_author"])
+
+
 def test_no_source(why, feeds: Feeds) -> None:
     post = feeds.post(member())
     feeds.make_trend(post, people=2)
