@@ -28,6 +28,9 @@ class StreamParameters(serializers.Serializer[Any]):
     since = serializers.CharField(
         required=False, help_text="The snapshot that the reader holds. Without it: the one at the time of opening."
     )
+    algo = serializers.ChoiceField(
+        ["ch", "time"], required=False, help_text="As the feed was read with; without it the viewer's own."
+    )
     last_event_id = serializers.CharField(
         required=False, help_text="As the header Last-Event-ID, for who cannot set it. Goes before `since`."
     )
@@ -78,10 +81,10 @@ class StreamView(APIView):
             message = "Streams are served by a process of their own, which this address does not lead to."
             return error_response(request._request, Problem(503, Code.UNAVAILABLE, message, headers=_MUCH_LATER))
         last = request.headers.get("Last-Event-ID") or request.query_params.get("last_event_id", "")
-        since = request.query_params.get("since", "")
+        since, algo = (request.query_params.get(name, "") for name in ("since", "algo"))
         # A service that is led there is one there, too.
         ticket = tickets.issue(viewer_id(request), is_service=getattr(request.user, "is_service", False))
-        return TemporaryRedirect(tickets.address(ticket, since=since, last_event_id=last))
+        return TemporaryRedirect(tickets.address(ticket, since=since, algo=algo, last_event_id=last))
 
 
 _MUCH_LATER = {"Retry-After": "60"}

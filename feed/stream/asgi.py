@@ -11,6 +11,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache as once
+from functools import partial
 from importlib import import_module
 from io import BytesIO
 from typing import Any
@@ -125,7 +126,7 @@ async def _entered(request: ASGIRequest) -> Reader:
     """The reader of a new stream, who is in the hub. Raises what `describe` knows, or `_Refused`."""
     request.get_host()
     _look_for_room()
-    told = _told(request)
+    told, look = _told(request), partial(hub().look, algo=_algo(request))
     viewer, place = await _placed(request)
     try:
         # Others came in meanwhile. From here on nothing is waited for until this one is in too.
@@ -135,7 +136,7 @@ async def _entered(request: ASGIRequest) -> Reader:
     except (Overloaded, _Refused):
         hub().give_back(viewer.id, place)
         raise
-    reader = Reader(viewer.id, place, told, hub().look)
+    reader = Reader(viewer.id, place, told, look)
     hub().enter(reader)
     return reader
 
@@ -186,6 +187,14 @@ def _told(request: ASGIRequest) -> Told:
     if since and not pipeline.is_snapshot(since):
         raise ValidationError({"since": ["This is no snapshot's id."]})
     return Told.holding(since)
+
+
+def _algo(request: ASGIRequest) -> str | None:
+    """The algorithm of the feed that the reader reads, when they name it: another one has other snapshots."""
+    algo = request.GET.get("algo", "")
+    if algo not in ("", pipeline.CH, pipeline.TIME):
+        raise ValidationError({"algo": ["This must be ch or time."]})
+    return algo or None
 
 
 def _let_in(request: ASGIRequest) -> tuple[Viewer, str]:

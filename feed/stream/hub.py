@@ -74,10 +74,11 @@ class Hub:
         self.ending = True
         self._notify_all(Reader.close)
 
-    def look(self, viewer: UUID, since: str) -> "asyncio.Future[Changes] | None":
-        """A reader's `Look`: in a thread. None while Redis is away, when each look would rank a feed in vain."""
+    def look(self, viewer: UUID, since: str, algo: str | None = None) -> "asyncio.Future[Changes] | None":
+        """A reader's `Look`: in a thread. None while Redis is away, when each look would rank a feed in vain. algo: of
+        the feed that the reader reads, None for the viewer's own."""
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._rankers, _changes, viewer, since) if self._sees else None
+        return loop.run_in_executor(self._rankers, _changes, viewer, since, algo) if self._sees else None
 
     def _later(self, do: Callable[..., None], *arguments: Any) -> "asyncio.Future[None]":
         def done() -> None:
@@ -131,8 +132,8 @@ def hub() -> Hub:
     return Hub()
 
 
-def _changes(viewer: UUID, since: str) -> Changes:
+def _changes(viewer: UUID, since: str, algo: str | None) -> Changes:
     try:
-        return pipeline.changes(viewer, since)
+        return pipeline.changes(viewer, since, algo)
     finally:
         connection.close()

@@ -64,6 +64,27 @@ def test_without_a_snapshot_it_begins_with_the_present_one(world: World, readers
     stream.wait_count(1)
 
 
+def test_who_reads_in_order_of_time_is_told_of_that_feed(
+    apps: Apps, world: World, readers: Readers, api: Api, pair: Pair
+) -> None:
+    author, reader = pair
+
+    def is_the_present_one(stream: Stream) -> bool:
+        return stream.told("snapshot_replaced")[-1:] == [{"snapshot": api.feed(reader, "algo=time")["snapshot"]}]
+
+    known = f"algo=time&since={api.feed(reader, 'algo=time')['snapshot']}"
+    led = readers.at(f"{apps.url}/api/feed/stream?{known}", {"Authorization": f"Bearer {api.token(reader)}"})
+    both = readers.open(reader, known), readers.at(led.headers["Location"])
+    for stream in both:
+        stream.wait_ready()
+    world.post(author)
+    for stream in both:
+        stream.wait_count(1)
+        wait_until(lambda: is_the_present_one(stream), "the snapshot of the feed in order of time")  # noqa: B023
+    refused = readers.open(reader, "algo=best").answer()
+    assert (refused.status, refused.body["field"]) == (400, "algo")
+
+
 def test_what_others_post_is_not_told(world: World, readers: Readers, pair: Pair) -> None:
     author, reader = pair
     stranger = world.member()
