@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from ingestion import intake
-from ingestion.contract import CLIENT_ACTIONS, LONGEST_APP_VER, MOST_DWELL_MS
+from ingestion.contract import ACTIONS, LONGEST_APP_VER, MOST_DWELL_MS
 from nova import clock
 from nova.identity import viewer_id
 from nova.limits import ViewerThrottle
@@ -31,7 +31,11 @@ class EventSerializer(serializers.Serializer[Any]):
     author_id = serializers.UUIDField(
         required=False, help_text="Filled from the post; refused when it is not its author."
     )
-    action = serializers.ChoiceField(choices=sorted(CLIENT_ACTIONS))
+    action = serializers.ChoiceField(
+        choices=sorted(ACTIONS),
+        help_text="A member's own `like` and `comment` are kept and count nothing: POST /api/likes and /api/comments "
+        "make those that count. A service's count beside them; `unlike` and `uncomment` are for services only.",
+    )
     dwell_ms = serializers.IntegerField(required=False, min_value=0, max_value=MOST_DWELL_MS)
     device = serializers.ChoiceField(required=False, choices=["ios", "android", "web"])
     app_ver = serializers.CharField(required=False, max_length=LONGEST_APP_VER)
