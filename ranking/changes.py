@@ -1,6 +1,6 @@
 """What became of feeds since somebody looked: whether anything may have changed, and how many posts are new."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from django.conf import settings
 from nova import generations, redis
 from ranking import snapshot
 from ranking.about import About
+from ranking.entries import Entry
 from ranking.snapshot import Missing
 
 _VIEWERS_AT_ONCE = 500
@@ -46,9 +47,9 @@ def is_snapshot(text: str) -> bool:
     return snapshot.made_at(text) is not None
 
 
-def count_newer(viewer: str, since: str, about: About, all_ids: Callable[[], list[str]]) -> int:
-    """How many posts the viewer's present snapshot (`about`) has that `since` had not; `all_ids` gives its ids when
-    nobody remembers them.
+def count_newer(viewer: str, since: str, about: About, read: Callable[[], Sequence[Entry]]) -> int:
+    """How many posts the viewer's present snapshot (`about`) has that `since` had not; `read` gives all of it, for what
+    its ids do not tell.
 
     A snapshot that was full had more posts behind it, which move up when others sink because they were seen: then only
     what was made since is new. So it is when the way of making the feed has changed.
@@ -57,15 +58,15 @@ def count_newer(viewer: str, since: str, about: About, all_ids: Callable[[], lis
         return 0
     present = snapshot.ids(viewer, about.snapshot)
     if present is None:
-        present = all_ids()
+        present = [entry.id for entry in read()]
     known = snapshot.ids(viewer, since)
     made = snapshot.made_at(since) or 0.0
     if known is None or _made_otherwise(viewer, since, about):
-        return sum(_made_after(post, made) for post in present)
+        return _made_after(made, present, read)
     others = set(present).difference(known)
     if len(known) < settings.SNAPSHOT_POSTS:
         return len(others)
-    return sum(_made_after(post, made - _UNDER_WAY_SECONDS) for post in others)
+    return _made_after(made - _UNDER_WAY_SECONDS, others, read)
 
 
 def _made_otherwise(viewer: str, since: str, about: About) -> bool:
@@ -73,7 +74,10 @@ def _made_otherwise(viewer: str, since: str, about: About) -> bool:
     return not isinstance(earlier, Missing) and earlier.about.algorithm != about.algorithm
 
 
-def _made_after(post: str, moment: float) -> bool:
-    """Whether a post is younger than a moment (Unix seconds), by the time inside its UUIDv7."""
-    identifier = UUID(post)
-    return identifier.version == 7 and (identifier.int >> 80) / 1000 > moment
+def _made_after(moment: float, posts: Collection[str], read: Callable[[], Sequence[Entry]]) -> int:
+    """How many of the posts are younger than a moment (Unix seconds): by the time inside their UUIDv7, or by what is
+    kept of them when a client chose an id of another kind."""
+    times = {post: (UUID(post).int >> 80) / 1000 for post in posts if UUID(post).version == 7}
+    if len(times) < len(posts):
+        times = {entry.id: entry.created_at.timestamp() for entry in read()}
+    return sum(times.get(post, 0.0) > moment for post in posts)

@@ -144,10 +144,10 @@ def changes(viewer_id: UUID, since: str = "", algo: str | None = None, now: date
         raise ValueError("This is no snapshot's id.")
     about = first(viewer, algo, 0, False, at).part.about
 
-    def all_ids() -> list[str]:
-        return [entry.id for entry in first(viewer, algo, ALL, False, at).part.entries]
+    def read() -> Sequence[Entry]:
+        return first(viewer, algo, ALL, False, at).part.entries
 
-    return Changes(about.snapshot, count_newer(viewer, since, about, all_ids) if since else 0)
+    return Changes(about.snapshot, count_newer(viewer, since, about, read) if since else 0)
 
 
 def rank(viewer_id: UUID, now: datetime | None = None) -> str:

@@ -39,15 +39,22 @@ class Feeds:
         return self.posts(author, hours_ago=[hours_ago], text=text, media=media)[0]
 
     def posts(
-        self, author: UUID, *, hours_ago: list[float], text: str | None = None, media: list[Any] | None = None
+        self,
+        author: UUID,
+        *,
+        hours_ago: list[float],
+        text: str | None = None,
+        media: list[Any] | None = None,
+        by_client: bool = False,
     ) -> list[UUID]:
+        """by_client: their ids are a client's choice, which says nothing of their time."""
         rows = []
         for hours in hours_ago:
             created = self.now - timedelta(hours=hours)
             words = text if text is not None else f"no other says {uuid4().hex}"
             rows.append(
                 {
-                    "id": UUID(str(uuid7(nanoseconds=int(created.timestamp() * 1e6) * 1000))),
+                    "id": uuid4() if by_client else UUID(str(uuid7(nanoseconds=int(created.timestamp() * 1e6) * 1000))),
                     "author_id": author,
                     "text": words,
                     "media": json.dumps(media or []),

@@ -97,3 +97,16 @@ def test_what_moves_up_behind_posts_that_were_seen_is_not_newer(
     feeds.posts(author, hours_ago=[-0.01, 0, 0.1])
     invalidate(viewer)
     assert pipeline.newer(viewer, before.snapshot) == 2
+
+
+def test_posts_whose_ids_clients_chose_are_newer_too(feeds: Feeds, viewer: UUID, settings) -> None:
+    settings.SNAPSHOT_POSTS = 10
+    before = pipeline.page(viewer, limit=5)
+    author = member()
+    feeds.follow(viewer, author)
+    feeds.posts(author, hours_ago=[-0.01, 0, 0.1], by_client=True)
+    invalidate(viewer)
+    assert pipeline.newer(viewer, before.snapshot) == 2
+    lose(viewer, before.snapshot)
+    redis.cache().delete(f"{snapshot.key(str(viewer), before.snapshot)}:ids")
+    assert pipeline.newer(viewer, before.snapshot) == 1
