@@ -1,6 +1,7 @@
 """`measure_path` in a community that goes on living."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def admirer(make_member) -> Iterator[list[str]]:
-    """Likes a post in the name of `measured-0` while that member is being deleted, once; what it did is told."""
+    """Likes a post in the name of `measured-0` while that member is being deleted, once; what it did is told. It does
+    not wait for the deletion, which waits for it."""
     post = Post.objects.create(author_id=make_member(), text="liked").id
     settings = connection.get_connection_params()
     settings.pop("pool", None)
@@ -24,7 +26,8 @@ def admirer(make_member) -> Iterator[list[str]]:
     def like(**_: object) -> None:
         if not done:
             done.append("liked")
-            with psycopg.connect(**settings) as other:
+            with suppress(psycopg.errors.LockNotAvailable), psycopg.connect(**settings) as other:
+                other.execute("SET lock_timeout = '100ms'")
                 whose = "SELECT id, %s FROM users WHERE username = 'measured-0'"
                 other.execute(f"INSERT INTO likes (user_id, post_id) {whose}", [post])
 

@@ -15,20 +15,20 @@ from uuid import UUID
 
 import urllib3
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from community.ids import new_id
 from community.models import User
+from community.services import do_delete_members
 from nova import clickhouse
 from nova.clock import now
 from nova.management.commands.issue_token import check_issuer, issue
 
 _POLL_SECONDS = 0.01
 _GIVE_UP_SECONDS = 30
-_TRIES_TO_FORGET = 20
 
 
 class _Api:
@@ -160,14 +160,7 @@ def _insert_post(author: User, text: str) -> UUID:
 
 def _forget(name: str) -> None:
     """Delete the members whose names begin with `name`, and all that is theirs."""
-    for left in reversed(range(_TRIES_TO_FORGET)):
-        try:
-            User.objects.filter(username__startswith=name).delete()
-            return
-        except IntegrityError:
-            # A living community likes and follows them to the last moment: what came in between goes the next time.
-            if not left:
-                raise
+    do_delete_members(User.objects.filter(username__startswith=name))
 
 
 def _stored_posts(posts: list[UUID]) -> int:
